@@ -1,0 +1,1 @@
+//! Applying a plan: stage, verify, commit, recover.

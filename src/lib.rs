@@ -1,0 +1,20 @@
+//! Seals offline disk images before they become templates.
+//!
+//! The layers, each importing only those above it:
+//! [`block`] → [`image`] → [`volume`] → [`fs`] → [`guest`] → [`operation`] → [`plan`] → [`apply`]
+//! → [`report`]. `tests/layers.rs` enforces it.
+
+pub mod bytes;
+pub mod content;
+pub mod digest;
+pub mod path;
+
+pub mod block;
+pub mod image;
+pub mod volume;
+pub mod fs;
+pub mod guest;
+pub mod operation;
+pub mod plan;
+pub mod apply;
+pub mod report;

@@ -1,0 +1,74 @@
+//! What a step asks for, worked out to the last byte.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fs::{Kind, MetaChange, NewMeta};
+
+/// One change of one path. Concrete: no pattern, no expression, nothing left to look up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// Remove the path; a directory with everything below it.
+    Remove {
+        /// What it is.
+        kind: Kind,
+        /// How many nodes go, the path's own included.
+        nodes: u64,
+        /// How many bytes of content go.
+        bytes: u64,
+    },
+    /// Make a regular file that was not there.
+    CreateFile {
+        /// Its content.
+        #[serde(with = "crate::content::as_text_or_base64")]
+        content: Vec<u8>,
+        /// Its owner, mode and xattrs.
+        meta: NewMeta,
+    },
+    /// Make a directory that was not there.
+    CreateDirectory {
+        /// Its owner, mode and xattrs.
+        meta: NewMeta,
+    },
+    /// Make a symlink that was not there.
+    CreateSymlink {
+        /// Its target.
+        #[serde(with = "crate::content::as_text_or_base64")]
+        target: Vec<u8>,
+        /// Its owner and xattrs (the mode is 0777).
+        meta: NewMeta,
+    },
+    /// Change a file's content, or metadata, or both; everything not named stays.
+    Update {
+        /// The whole new content, or `None` to leave it.
+        #[serde(default, with = "optional_content", skip_serializing_if = "Option::is_none")]
+        content: Option<Vec<u8>>,
+        /// How many bytes of content the file had before.
+        bytes_before: u64,
+        /// Metadata to change.
+        #[serde(default)]
+        meta: MetaChange,
+    },
+}
+
+mod optional_content {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Bytes(#[serde(with = "crate::content::as_text_or_base64")] Vec<u8>);
+
+    #[allow(clippy::ref_option, reason = "the signature serde asks for")]
+    pub(super) fn serialize<S: Serializer>(
+        content: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        content.clone().map(Bytes).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        Ok(Option::<Bytes>::deserialize(deserializer)?.map(|bytes| bytes.0))
+    }
+}

@@ -1,0 +1,1 @@
+//! Planning: guest and operations in, every change worked out, nothing written.

@@ -1,0 +1,1 @@
+//! Reports of what was found and done, as text and as JSON.

@@ -1,0 +1,3 @@
+//! The test suite: one binary, a module a subject.
+
+mod layers;
