@@ -1,3 +1,5 @@
 //! The test suite: one binary, a module a subject.
 
+mod conformance;
 mod layers;
+mod random;

@@ -2,6 +2,16 @@
 
 use std::io;
 
+pub mod file;
+pub mod memory;
+pub mod overlay;
+pub mod window;
+
+pub use file::HostFile;
+pub use memory::Memory;
+pub use overlay::{Changes, Overlay, Piece};
+pub use window::{Window, WindowMut};
+
 /// What lies at an offset: how many bytes of one kind follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -142,4 +152,10 @@ pub fn check_range(at: u64, len: u64, size: u64) -> Result<(), BlockError> {
         Some(end) if end <= size => Ok(()),
         _ => Err(BlockError::OutOfRange { at, len, size }),
     }
+}
+
+/// Whether every byte is zero.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<16>();
+    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }

@@ -1,7 +1,5 @@
 //! Filesystems: one driver each, with a reader, where there is one an editor, and an independent judge.
 
-pub mod ext4;
-
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;

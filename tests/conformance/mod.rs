@@ -1,0 +1,3 @@
+//! Suites that every implementation of a contract runs.
+
+pub(crate) mod block;
