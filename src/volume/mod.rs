@@ -4,6 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::block::BlockError;
+
+mod gpt;
+mod mbr;
+mod scan;
+mod signature;
+
+pub use scan::scan;
+
 /// Which volume of an image: `disk` for the whole disk, `part1` … for partitions by number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -45,8 +54,15 @@ pub struct Volume {
     /// PARTLABEL, where it is not empty.
     pub partition_label: Option<String>,
     /// A container that we recognise and do not open, by its common name: `LVM2`, `LUKS`,
-    /// `BitLocker`, `MD RAID`, `ZFS`, `swap`, …
+    /// `BitLocker`, `MD RAID`, `ZFS`, `swap`, …; also a filesystem that no driver opens (`XFS`,
+    /// `NTFS`) and a partition that overlaps an earlier one.
     pub not_opened: Option<String>,
+    /// The UUID of what `not_opened` names, as `blkid` prints it (fstab names swap by it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// The label of what `not_opened` names, where it has one that is not empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 /// The layout of a disk.
@@ -60,4 +76,42 @@ pub struct Layout {
     pub volumes: Vec<Volume>,
     /// What was odd but tolerated, one line each: a damaged backup header, overlapping entries.
     pub warnings: Vec<String>,
+}
+
+/// Why a disk's layout could not be read.
+///
+/// What merely looks odd is a line in [`Layout::warnings`]; these are what leaves no layout at all.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum VolumeError {
+    /// The disk is wrong: the structure, where it lies, and what is wrong with it.
+    Corrupt {
+        /// The on-disk structure: `"GPT"`.
+        structure: &'static str,
+        /// First byte on the disk.
+        at: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The device below failed.
+    Block(BlockError),
+}
+
+impl fmt::Display for VolumeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt { structure, at, problem } => {
+                write!(f, "corrupt {structure} at byte {at}: {problem}")
+            }
+            Self::Block(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for VolumeError {}
+
+impl From<BlockError> for VolumeError {
+    fn from(error: BlockError) -> Self {
+        Self::Block(error)
+    }
 }

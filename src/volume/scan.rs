@@ -1,0 +1,221 @@
+//! From a disk to its layout.
+
+use crate::block::{BlockError, ReadBlocks};
+
+use super::gpt::{self, Found, Gpt, guid_text};
+use super::mbr::{self, BootRecord};
+use super::signature::{self, Area};
+use super::{Layout, Table, Volume, VolumeError, VolumeId};
+
+/// Partition types whose content needs no look: their name says that we do not open them.
+const GPT_NOT_OPENED: &[(&str, &str)] = &[
+    ("5808c8aa-7e8f-42e0-85d2-e1e90434cfb3", "LDM"),
+    ("af9b60a0-1431-4f62-bc68-3311714a69ad", "LDM"),
+    ("e75caf8f-f680-4cee-afa3-b001e56efc2d", "Storage Spaces"),
+];
+
+/// Windows dynamic disks take a whole MBR disk under this type.
+const MBR_LDM: u8 = 0x42;
+
+/// Finds out how a disk is divided and what is on it that is not opened.
+///
+/// A GPT wins over an MBR; a whole-disk filesystem is told from an MBR by whether its first sector
+/// names partitions that can be. Nothing that can be tolerated is an error: it is a warning.
+///
+/// # Errors
+/// `Corrupt` when a protective MBR says that there is a GPT, and neither of its headers is right;
+/// `Block` when the device below failed.
+pub fn scan(disk: &dyn ReadBlocks) -> Result<Layout, VolumeError> {
+    let whole = Area { disk, start: 0, len: disk.len() };
+    let mut warnings = Vec::new();
+    let mut sector = [0; mbr::SECTOR as usize];
+    let record = if disk.len() >= mbr::SECTOR {
+        disk.read_at(0, &mut sector)?;
+        BootRecord::from_bytes(&sector)
+    } else {
+        None
+    };
+    if let Some(record) = &record
+        && record.is_protective()
+    {
+        return match gpt::read(disk, &mut warnings)? {
+            Found::Table(table) => {
+                if record.is_hybrid() {
+                    warnings.push(
+                        "the MBR beside the GPT names partitions too (hybrid); the GPT is followed"
+                            .to_owned(),
+                    );
+                }
+                Ok(gpt_layout(disk, &table, warnings)?)
+            }
+            // The kernel then takes the MBR, and on a hybrid one finds partitions in it.
+            Found::Damaged(_) | Found::Nothing if record.is_hybrid() => {
+                warnings.push(
+                    "the GPT is damaged; the MBR beside it (hybrid) is followed instead".to_owned(),
+                );
+                Ok(mbr_layout(disk, record, warnings)?)
+            }
+            Found::Damaged(problem) => {
+                Err(VolumeError::Corrupt { structure: "GPT header", at: mbr::SECTOR, problem })
+            }
+            Found::Nothing => Err(VolumeError::Corrupt {
+                structure: "GPT header",
+                at: mbr::SECTOR,
+                problem: "the protective MBR says there is one, and there is none".to_owned(),
+            }),
+        };
+    }
+    let filesystem = signature::looks_like_fat(whole)? || signature::looks_like_ext(whole)?;
+    if let Some(record) = &record
+        && record.is_plausible(disk.len())
+    {
+        if signature::looks_like_fat(whole)? {
+            warnings.push(
+                "the first sector is a partition table and looks like a FAT boot sector too"
+                    .to_owned(),
+            );
+        }
+        return Ok(mbr_layout(disk, record, warnings)?);
+    }
+    let recognised = signature::recognise(whole)?;
+    if !filesystem && recognised.is_none() {
+        // A table that lost its protective MBR; only its first header counts, since a backup
+        // alone is what a disk keeps that was made anew.
+        if record.is_none()
+            && let Found::Table(table) = gpt::read(disk, &mut Vec::new())?
+            && table.header.own_lba == 1
+        {
+            warnings.push("the GPT has no protective MBR".to_owned());
+            return Ok(gpt_layout(disk, &table, warnings)?);
+        }
+        if let Some(record) = &record {
+            return Ok(mbr_layout(disk, record, warnings)?);
+        }
+    }
+    let (not_opened, uuid, label) = match recognised {
+        Some(found) => (Some(found.name), found.uuid, found.label),
+        None => (None, None, None),
+    };
+    Ok(Layout {
+        table: Table::None,
+        disk_uuid: None,
+        volumes: vec![Volume {
+            id: VolumeId("disk".to_owned()),
+            number: 0,
+            start: 0,
+            len: disk.len(),
+            partition_type: None,
+            partition_uuid: None,
+            partition_label: None,
+            not_opened,
+            uuid,
+            label,
+        }],
+        warnings,
+    })
+}
+
+fn gpt_layout(
+    disk: &dyn ReadBlocks,
+    table: &Gpt,
+    mut warnings: Vec<String>,
+) -> Result<Layout, BlockError> {
+    let sector = table.header.sector;
+    let mut volumes = Vec::new();
+    for entry in &table.entries {
+        let span = entry
+            .last
+            .checked_sub(entry.first)
+            .and_then(|sectors| sectors.checked_add(1)?.checked_mul(sector))
+            .zip(entry.first.checked_mul(sector))
+            .filter(|_| entry.first > 0);
+        let Some((len, start)) = span else {
+            warnings.push(format!(
+                "partition {} runs from sector {} to {}; left out",
+                entry.number, entry.first, entry.last
+            ));
+            continue;
+        };
+        let kind = guid_text(&entry.kind);
+        let named = GPT_NOT_OPENED.iter().find(|(guid, _)| *guid == kind).map(|(_, name)| *name);
+        let volume = Volume {
+            id: VolumeId(format!("part{}", entry.number)),
+            number: entry.number,
+            start,
+            len,
+            partition_type: Some(kind),
+            partition_uuid: Some(guid_text(&entry.guid)),
+            partition_label: Some(entry.label.clone()).filter(|label| !label.is_empty()),
+            not_opened: named.map(str::to_owned),
+            uuid: None,
+            label: None,
+        };
+        add(disk, volume, &mut volumes, &mut warnings)?;
+    }
+    Ok(Layout {
+        table: Table::Gpt,
+        disk_uuid: Some(guid_text(&table.header.disk_guid)),
+        volumes,
+        warnings,
+    })
+}
+
+fn mbr_layout(
+    disk: &dyn ReadBlocks,
+    record: &BootRecord,
+    mut warnings: Vec<String>,
+) -> Result<Layout, BlockError> {
+    let id = (record.disk_id != 0).then(|| format!("{:08x}", record.disk_id));
+    let mut volumes = Vec::new();
+    for partition in mbr::partitions(disk, record, &mut warnings)? {
+        let volume = Volume {
+            id: VolumeId(format!("part{}", partition.number)),
+            number: partition.number,
+            start: partition.start,
+            len: partition.len,
+            partition_type: Some(format!("{:#x}", partition.kind)),
+            partition_uuid: id.as_ref().map(|id| format!("{id}-{:02x}", partition.number)),
+            partition_label: None,
+            not_opened: (partition.kind == MBR_LDM).then(|| "LDM".to_owned()),
+            uuid: None,
+            label: None,
+        };
+        add(disk, volume, &mut volumes, &mut warnings)?;
+    }
+    Ok(Layout { table: Table::Mbr, disk_uuid: id, volumes, warnings })
+}
+
+/// Adds a partition: cut to the disk, not opened where it overlaps an earlier one (two editors
+/// would write over each other), and looked at for what is not opened.
+fn add(
+    disk: &dyn ReadBlocks,
+    mut volume: Volume,
+    volumes: &mut Vec<Volume>,
+    warnings: &mut Vec<String>,
+) -> Result<(), BlockError> {
+    let id = &volume.id;
+    let Some(room) = disk.len().checked_sub(volume.start).filter(|room| *room > 0) else {
+        warnings.push(format!("{id} begins after the disk's end; left out"));
+        return Ok(());
+    };
+    if volume.len > room {
+        warnings.push(format!("{id} ends {} bytes after the disk's end; cut", volume.len - room));
+        volume.len = room;
+    }
+    let end = volume.start + volume.len;
+    let earlier =
+        volumes.iter().find(|other| volume.start < other.start + other.len && other.start < end);
+    if let Some(other) = earlier {
+        warnings.push(format!("{id} overlaps {}; not opened", other.id));
+        volume.not_opened = Some(format!("overlaps {}", other.id));
+    } else if volume.not_opened.is_none()
+        && let Some(found) =
+            signature::recognise(Area { disk, start: volume.start, len: volume.len })?
+    {
+        volume.not_opened = Some(found.name);
+        volume.uuid = found.uuid;
+        volume.label = found.label;
+    }
+    volumes.push(volume);
+    Ok(())
+}
