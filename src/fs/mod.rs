@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::block::{BlockError, ReadBlocks, WriteBlocks};
 use crate::path::GuestPath;
 
+pub mod ext4;
+
 /// A file, directory or other object of one filesystem, by the driver's own number.
 ///
 /// On ext4 it is the inode number. A node stays valid while the object has a name;
