@@ -523,7 +523,7 @@ mod tests {
         inode.set_block_area(&0x0803_u32.to_le_bytes());
         assert_eq!(inode.device(), (8, 3));
         let mut area = [0; 8];
-        area[4..].copy_from_slice(&0x1231_0345_u32.to_le_bytes());
+        area[4..].copy_from_slice(&0x1230_0345_u32.to_le_bytes());
         inode.set_block_area(&area);
         assert_eq!(inode.device(), (0x003, 0x12345));
     }

@@ -6,8 +6,11 @@
 mod raw;
 
 pub mod checksum;
+pub mod dir;
 pub mod features;
 pub mod group;
+pub mod htree;
 pub mod inode;
 pub mod source;
 pub mod superblock;
+pub mod xattr;
