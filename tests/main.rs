@@ -3,3 +3,6 @@
 mod conformance;
 mod layers;
 mod random;
+mod recipes;
+#[allow(dead_code, reason = "each test module uses its share")]
+mod support;

@@ -1,0 +1,13 @@
+//! What the tests share: reference tools, image recipes, a model filesystem, tree snapshots.
+
+pub(crate) mod debugfs;
+pub(crate) mod disk;
+pub(crate) mod ext4_view;
+pub(crate) mod marker;
+pub(crate) mod model;
+pub(crate) mod mtools;
+pub(crate) mod oracle;
+pub(crate) mod random;
+pub(crate) mod recipe;
+pub(crate) mod snapshot;
+pub(crate) mod spec;
