@@ -1,6 +1,7 @@
 //! The test suite: one binary, a module a subject.
 
 mod conformance;
+mod crash;
 mod layers;
 mod random;
 mod recipes;

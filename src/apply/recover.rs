@@ -1,0 +1,91 @@
+//! Finishing, or forgetting, a commit that was stopped.
+
+use std::path::Path;
+
+use super::ApplyError;
+use super::commit::{self, Host, LogSource, Written};
+use super::host::FileHost;
+use super::redo::{self, Log, LogError};
+
+/// What a recovery found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// There was no log: no commit was stopped.
+    Nothing,
+    /// A commit was stopped before its log was complete: the log was removed, the image is as it
+    /// was before.
+    Forgotten,
+    /// A commit was stopped while it wrote the image: it was finished.
+    Finished(Written),
+}
+
+/// What a stopped commit left beside an image, found without writing anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// No log.
+    Nothing,
+    /// A log that was never completed; the image is as it was before.
+    Unfinished,
+    /// A complete log of this image: the image may be half written until a recovery.
+    Complete {
+        /// How many writes it holds.
+        records: u64,
+        /// Its size in bytes.
+        log_bytes: u64,
+    },
+}
+
+/// What a stopped commit left beside the image at `path`. Reads the log's ends and not every
+/// record; writes nothing.
+///
+/// # Errors
+/// The image cannot be read; the log belongs to another file or another user, is damaged (as far
+/// as its ends tell), or of another version.
+pub fn pending(path: &Path) -> Result<Pending, ApplyError> {
+    let host = FileHost::open_read_only(path)?;
+    let Some(source) = host.open_log().map_err(ApplyError::Host)? else {
+        return Ok(Pending::Nothing);
+    };
+    match Log::open(source) {
+        Err(LogError::Incomplete) => Ok(Pending::Unfinished),
+        Err(error) => Err(ApplyError::Log(error)),
+        Ok(log) => {
+            belongs(&host, &log)?;
+            Ok(Pending::Complete { records: log.records(), log_bytes: log.length() })
+        }
+    }
+}
+
+/// Finishes or forgets the stopped commit of the host's image, which the caller holds alone.
+/// Without a log it does nothing. Stopped itself, it can be run again.
+///
+/// # Errors
+/// The log belongs to another file or another user, is damaged, or of another version (nothing is
+/// written and nothing is removed); [`ApplyError::HalfWritten`] when writing failed again.
+pub fn recover_on(host: &mut dyn Host) -> Result<Recovery, ApplyError> {
+    let Some(source) = host.open_log().map_err(ApplyError::Host)? else {
+        return Ok(Recovery::Nothing);
+    };
+    let log = match Log::open(source) {
+        Err(LogError::Incomplete) => {
+            host.remove_log()
+                .and_then(|()| host.sync_directory())
+                .map_err(|source| ApplyError::LogNotRemoved { source })?;
+            return Ok(Recovery::Forgotten);
+        }
+        other => other.map_err(ApplyError::Log)?,
+    };
+    belongs(host, &log)?;
+    // Every record is read and checked before the first is acted on.
+    let source = log.check().map_err(ApplyError::Log)?;
+    let log = Log::open(source).map_err(ApplyError::Log)?;
+    commit::replay(host, log).map(Recovery::Finished)
+}
+
+fn belongs(host: &dyn Host, log: &Log<Box<dyn LogSource>>) -> Result<(), ApplyError> {
+    let image = host.image().map_err(ApplyError::Host)?;
+    match redo::differs(log.header(), &*image).map_err(|error| ApplyError::Host(error.into()))? {
+        None => Ok(()),
+        Some(mismatch) => Err(ApplyError::NotThisImage(mismatch)),
+    }
+}

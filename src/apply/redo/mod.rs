@@ -1,0 +1,120 @@
+//! The redo log: everything a commit will write, beside the image, before the image is touched.
+//!
+//! A log is `header, records, trailer`, all integers little-endian:
+//!
+//! | part    | holds |
+//! |---------|-------|
+//! | header  | magic, version, the image's length before and after, samples of bytes the commit does not touch (so that a log is never applied to another file), checksum |
+//! | records | where, how long, and bytes or "zeroes"; each with a checksum |
+//! | trailer | number of records, the log's length, a digest of header and records, checksum |
+//!
+//! The trailer is written after header and records are durable. So a log without a trailer was
+//! never acted on and may be thrown away, and a log with one whose records do not match it was
+//! damaged since: the image may be half written, and the log must be kept.
+
+mod header;
+mod identity;
+mod reader;
+mod record;
+mod trailer;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use header::{Header, Sample};
+pub use identity::{Mismatch, differs, samples};
+pub use reader::Log;
+pub use record::Record;
+pub use writer::{Sink, Writer};
+
+/// What ends a log's file name.
+const SUFFIX: &str = ".sysprep-redo";
+
+/// The longest file name Linux takes (NAME_MAX).
+const NAME_MAX: usize = 255;
+
+/// Where the log of `image` lies: in the same directory, `.NAME.sysprep-redo`; a name that would
+/// be too long is replaced by its digest. `image` must not be a symlink (the caller resolves it).
+///
+/// # Errors
+/// The path has no file name.
+pub fn log_path(image: &Path) -> io::Result<PathBuf> {
+    let name = image.file_name().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the image's path has no file name")
+    })?;
+    let mut log = std::ffi::OsString::from(".");
+    if 1 + name.len() + SUFFIX.len() > NAME_MAX {
+        log.push(blake3::hash(name.as_encoded_bytes()).to_hex().as_str());
+    } else {
+        log.push(name);
+    }
+    log.push(SUFFIX);
+    Ok(image.with_file_name(log))
+}
+
+/// Why a log cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LogError {
+    /// It has no valid trailer: it was never finished, so the image was never touched.
+    Incomplete,
+    /// It was finished, and its content is not what was written.
+    Damaged {
+        /// Byte offset in the log.
+        at: u64,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// It was written by another version of the format.
+    Version(u32),
+    /// Reading it failed.
+    Io(io::Error),
+}
+
+impl LogError {
+    fn damaged(at: u64, problem: impl fmt::Display) -> Self {
+        Self::Damaged { at, problem: problem.to_string() }
+    }
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incomplete => f.write_str("the redo log was never finished"),
+            Self::Damaged { at, problem } => {
+                write!(f, "the redo log is damaged at byte {at}: {problem}")
+            }
+            Self::Version(version) => {
+                write!(
+                    f,
+                    "the redo log has format version {version}, which this program cannot read"
+                )
+            }
+            Self::Io(error) => write!(f, "reading the redo log: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LogError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for LogError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// CRC-32C, as iSCSI, ext4 and Btrfs use it.
+static CRC32C: crc::Crc<u32, crc::Table<16>> =
+    crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISCSI);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Reading a log back, streamed: at most one record is held in memory.
+
+use std::io::{Read, Seek, SeekFrom};
+
+use super::header::FIXED;
+use super::record::{HEAD, Head};
+use super::trailer::{self, Trailer};
+use super::{Header, LogError, Record};
+
+/// A finished log. Every record is checked for itself as it is read, and the whole against the
+/// trailer's digest when the last one has been.
+pub struct Log<R> {
+    source: R,
+    header: Header,
+    trailer: Trailer,
+    hasher: blake3::Hasher,
+    /// Byte offset of the next record in the log.
+    place: u64,
+    records: u64,
+    /// Where the last record's range ended in the image: ranges are in order and apart.
+    end: u64,
+    payload: Vec<u8>,
+}
+
+impl<R: Read + Seek> Log<R> {
+    /// Opens a log by its trailer and header.
+    ///
+    /// # Errors
+    /// [`LogError::Incomplete`] when it has no valid trailer; `Damaged` when it has one and the
+    /// header is wrong.
+    pub fn open(mut source: R) -> Result<Self, LogError> {
+        let length = source.seek(SeekFrom::End(0))?;
+        let start = length.checked_sub(trailer::SIZE as u64).ok_or(LogError::Incomplete)?;
+        let mut raw = [0; trailer::SIZE];
+        source.seek(SeekFrom::Start(start))?;
+        source.read_exact(&mut raw)?;
+        let trailer = Trailer::from_bytes(&raw).ok_or(LogError::Incomplete)?;
+        if trailer.length != length {
+            // A trailer says how long its log is; this one ends another log's remains.
+            return Err(LogError::Incomplete);
+        }
+        source.seek(SeekFrom::Start(0))?;
+        let cut = || LogError::damaged(0, "the header is cut off");
+        if start < FIXED as u64 {
+            return Err(cut());
+        }
+        let mut bytes = vec![0; FIXED];
+        source.read_exact(&mut bytes)?;
+        let size = Header::size_from(&bytes)?;
+        if (size as u64) > start {
+            return Err(cut());
+        }
+        bytes.resize(size, 0);
+        source.read_exact(&mut bytes[FIXED..])?;
+        let header = Header::from_bytes(&bytes)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&bytes);
+        Ok(Self {
+            source,
+            header,
+            trailer,
+            hasher,
+            place: size as u64,
+            records: 0,
+            end: 0,
+            payload: Vec::new(),
+        })
+    }
+
+    /// Which image it belongs to.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The log's length in bytes.
+    pub fn length(&self) -> u64 {
+        self.trailer.length
+    }
+
+    /// How many records it has.
+    pub fn records(&self) -> u64 {
+        self.trailer.records
+    }
+
+    /// The next record, in ascending order of its range; `None` behind the last one, when the
+    /// whole log has been found to be what was written.
+    ///
+    /// # Errors
+    /// `Damaged` where the log is not what was written.
+    #[allow(clippy::should_implement_trait, reason = "it lends its buffer")]
+    pub fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
+        let body_end = self.trailer.length - trailer::SIZE as u64;
+        let place = self.place;
+        if place == body_end {
+            if self.records != self.trailer.records {
+                return Err(LogError::damaged(place, "the number of records is wrong"));
+            }
+            if *self.hasher.finalize().as_bytes() != self.trailer.digest {
+                return Err(LogError::damaged(place, "the digest is wrong"));
+            }
+            return Ok(None);
+        }
+        let left = body_end - place;
+        let cut = || LogError::damaged(place, "the record is cut off");
+        if left < HEAD as u64 {
+            return Err(cut());
+        }
+        let mut raw = [0; HEAD];
+        self.source.read_exact(&mut raw)?;
+        let head = Head::from_bytes(raw, place)?;
+        let size = head.payload();
+        if left - (HEAD as u64) < size as u64 {
+            return Err(cut());
+        }
+        self.payload.resize(size, 0);
+        self.source.read_exact(&mut self.payload)?;
+        self.hasher.update(&raw);
+        self.hasher.update(&self.payload);
+        let record = head.with(&self.payload, place)?;
+        let end = head.at.saturating_add(head.len);
+        if head.at < self.end || end > self.header.len_after {
+            return Err(LogError::damaged(
+                place,
+                format_args!(
+                    "a record for bytes {}+{} is out of order or range",
+                    head.at, head.len
+                ),
+            ));
+        }
+        self.end = end;
+        self.place = place + HEAD as u64 + size as u64;
+        self.records += 1;
+        Ok(Some(record))
+    }
+
+    /// Reads every record and throws it away: the log is what was written, or an error.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn check(mut self) -> Result<R, LogError> {
+        while self.next()?.is_some() {}
+        Ok(self.source)
+    }
+}
