@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::{BlockError, ReadBlocks, WriteBlocks};
 use crate::path::GuestPath;
 
+pub mod directory;
 pub mod ext4;
 
 /// A file, directory or other object of one filesystem, by the driver's own number.
