@@ -437,7 +437,7 @@ pub type EditFn = fn(Arc<dyn WriteBlocks>, &EditOptions) -> Result<Box<dyn EditF
 pub type JudgeFn = fn(Arc<dyn ReadBlocks>) -> Result<Box<dyn Judge>, FsError>;
 
 /// Every driver, in the order they are probed.
-pub const DRIVERS: &[FsDriver] = &[];
+pub const DRIVERS: &[FsDriver] = &[ext4::DRIVER];
 
 /// The driver whose magic numbers are on the device, if any.
 ///

@@ -5,12 +5,52 @@
 
 mod raw;
 
+pub mod attributes;
+pub mod block_map;
 pub mod checksum;
+pub mod content;
 pub mod dir;
+pub mod directory;
+pub mod extent;
 pub mod features;
 pub mod group;
 pub mod htree;
 pub mod inode;
+pub mod map;
+pub mod reader;
 pub mod source;
 pub mod superblock;
 pub mod xattr;
+
+pub use reader::Ext4;
+
+use std::sync::Arc;
+
+use self::source::DeviceSource;
+use self::superblock::Superblock;
+use crate::block::ReadBlocks;
+use crate::fs::{FsDriver, FsError, ReadFs};
+
+/// The driver of ext2, ext3 and ext4.
+pub const DRIVER: FsDriver = FsDriver {
+    name: "ext4",
+    covers: "ext2, ext3, ext4",
+    probe: Superblock::probe,
+    open: |device| Ok(Box::new(open(device)?) as Box<dyn ReadFs>),
+    edit: None,
+    judge: None,
+    judge_name: "ext4-view",
+};
+
+/// Opens a filesystem for reading.
+///
+/// # Errors
+/// `Unsupported` with a feature's name; `Corrupt`.
+pub fn open(device: Arc<dyn ReadBlocks>) -> Result<Ext4<DeviceSource>, FsError> {
+    let superblock = Superblock::read(&*device)?;
+    let dirty = superblock.is_dirty();
+    if superblock.has_incompat(features::incompat::NEEDS_RECOVERY) {
+        return Err(FsError::unsupported("a journal that was not replayed"));
+    }
+    Ok(Ext4::new(DeviceSource::new(device, superblock), dirty))
+}
