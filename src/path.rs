@@ -52,6 +52,22 @@ impl GuestPath {
         Self { names }
     }
 
+    /// Adds one more name at the end, under the same condition as [`join`](Self::join).
+    pub fn push(&mut self, name: &[u8]) {
+        debug_assert!(!name.contains(&b'/') && name != b"." && name != b"..");
+        self.names.push(name.into());
+    }
+
+    /// Keeps the first `depth` names.
+    pub fn truncate(&mut self, depth: usize) {
+        self.names.truncate(depth);
+    }
+
+    /// How many names the path has; 0 for the root.
+    pub fn depth(&self) -> usize {
+        self.names.len()
+    }
+
     /// The path without its last name; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let (_, rest) = self.names.split_last()?;

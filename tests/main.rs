@@ -2,6 +2,7 @@
 
 mod conformance;
 mod crash;
+mod guest;
 mod layers;
 mod random;
 mod recipes;

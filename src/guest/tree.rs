@@ -1,0 +1,443 @@
+//! The mounted tree: which filesystem shows at which path, and the way from a path to a node.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::GuestError;
+use super::walk::WalkEntry;
+use crate::fs::{FsError, Kind, Node, ReadFs, Stat, Xattr};
+use crate::path::GuestPath;
+use crate::volume::VolumeId;
+
+/// How many symlinks one path may lead through: Linux's `MAXSYMLINKS`.
+const MAX_SYMLINKS: u32 = 40;
+
+/// The longest symlink target followed, in bytes: Linux's `PATH_MAX`.
+const MAX_TARGET: u64 = 4096;
+
+/// How many unread places are listed one by one, so that a hostile tree cannot fill the memory.
+const MAX_UNREAD: usize = 1000;
+
+/// How many mounts a tree has: recursive binds of one another would double them without end.
+const MAX_MOUNTS: usize = 1024;
+
+/// A filesystem, or a directory of one, at a place in the guest.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Mount {
+    /// The mount point, canonical.
+    pub at: GuestPath,
+    /// The filesystem's volume.
+    pub volume: VolumeId,
+    /// The filesystem.
+    pub fs: Arc<dyn ReadFs>,
+    /// The directory that shows at the mount point.
+    pub root: Node,
+    /// That directory's path within the filesystem: `/`, or for a bind mount the bound directory.
+    pub root_path: GuestPath,
+    /// Where the same directory already shows, for a bind mount or a filesystem mounted twice.
+    pub same_as: Option<GuestPath>,
+}
+
+impl fmt::Debug for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.volume, self.at)?;
+        if !self.root_path.is_root() {
+            write!(f, " from {}", self.root_path)?;
+        }
+        Ok(())
+    }
+}
+
+/// A path that leads to something in the guest.
+///
+/// Several paths may lead to the same `(volume, fs_path)` where a directory is bound to a second
+/// place; what is changed is known by that pair.
+#[derive(Clone)]
+pub struct Place {
+    /// The path in the guest: the real path of its directory, and its name.
+    pub path: GuestPath,
+    /// The volume of the filesystem it is in.
+    pub volume: VolumeId,
+    /// The path within that filesystem.
+    pub fs_path: GuestPath,
+    /// The node.
+    pub node: Node,
+    fs: Arc<dyn ReadFs>,
+    pub(super) mount: usize,
+}
+
+impl Place {
+    /// The filesystem it is in.
+    pub fn fs(&self) -> &Arc<dyn ReadFs> {
+        &self.fs
+    }
+
+    /// What it is.
+    ///
+    /// # Errors
+    /// What the filesystem says.
+    pub fn stat(&self) -> Result<Stat, FsError> {
+        self.fs.stat(self.node)
+    }
+
+    /// A regular file's content, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `Unsupported` when it is longer; what the filesystem says.
+    pub fn read(&self, limit: u64) -> Result<Vec<u8>, FsError> {
+        self.fs.read(self.node, limit)
+    }
+
+    /// A symlink's target.
+    ///
+    /// # Errors
+    /// What the filesystem says.
+    pub fn link_target(&self) -> Result<Vec<u8>, FsError> {
+        self.fs.link_target(self.node)
+    }
+
+    /// Its extended attributes, sorted by name.
+    ///
+    /// # Errors
+    /// What the filesystem says.
+    pub fn xattrs(&self) -> Result<Vec<Xattr>, FsError> {
+        self.fs.xattrs(self.node)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} {}, node {})", self.path, self.volume, self.fs_path, self.node.0)
+    }
+}
+
+/// A part of the tree that a search had to leave out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Where in the guest.
+    pub path: GuestPath,
+    /// Why, as text: what the filesystem said, an encrypted directory, a loop.
+    pub why: String,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.why)
+    }
+}
+
+/// Adds to a list of unread places, which stays bounded: the last one says that there are more.
+pub(super) fn note_unread(list: &mut Vec<Unread>, path: GuestPath, why: impl fmt::Display) {
+    match list.len() {
+        0..MAX_UNREAD => list.push(Unread { path, why: why.to_string() }),
+        MAX_UNREAD => {
+            list.push(Unread { path, why: format!("{why}; further places are not listed") });
+        }
+        _ => {}
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The places, sorted by path.
+    pub places: Vec<Place>,
+    /// Directories on the way that could not be searched.
+    pub unread: Vec<Unread>,
+}
+
+/// The refusal to look into a directory that the filesystem has encrypted.
+pub(super) fn encrypted() -> FsError {
+    FsError::unsupported("the directory is encrypted by its filesystem")
+}
+
+/// A node under the mount it is seen through.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Spot {
+    pub(super) mount: usize,
+    pub(super) node: Node,
+}
+
+/// The guest's files: its filesystems, each at its mount point.
+#[derive(Clone)]
+pub struct Tree {
+    /// The root's mount first.
+    mounts: Vec<Mount>,
+    /// Which mount covers a directory, by the directory as seen below it. A directory has one
+    /// name only, so its node stands for its path.
+    points: HashMap<Spot, usize>,
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.mounts).finish()
+    }
+}
+
+/// A directory, or the last name, on the way down a path.
+struct Step {
+    name: Box<[u8]>,
+    spot: Spot,
+    kind: Kind,
+    encrypted: bool,
+}
+
+impl Tree {
+    /// One filesystem as the whole tree, whatever its `fstab` says.
+    pub fn single(volume: VolumeId, fs: Arc<dyn ReadFs>) -> Self {
+        let root = Mount {
+            at: GuestPath::root(),
+            volume,
+            root: fs.root(),
+            fs,
+            root_path: GuestPath::root(),
+            same_as: None,
+        };
+        Self { mounts: vec![root], points: HashMap::new() }
+    }
+
+    /// The mounts, the root's first, each after those it lies below.
+    pub fn mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+
+    /// Shows a filesystem, or a directory of one, at `at`.
+    ///
+    /// Gives the mount point and whether it hides files of the filesystem below.
+    ///
+    /// # Errors
+    /// The reason, as text, when there is no directory to mount on.
+    pub(super) fn mount(
+        &mut self,
+        at: &GuestPath,
+        volume: VolumeId,
+        fs: Arc<dyn ReadFs>,
+        root: Node,
+        root_path: GuestPath,
+        same_as: Option<GuestPath>,
+    ) -> Result<(GuestPath, bool), String> {
+        if self.mounts.len() >= MAX_MOUNTS {
+            return Err(format!("more than {MAX_MOUNTS} mounts"));
+        }
+        let point = match self.follow(at) {
+            Ok(Some(point)) => point,
+            Ok(None) => return Err("there is no such directory to mount on".into()),
+            Err(error) => return Err(error.to_string()),
+        };
+        if point.stat().map_err(|error| error.to_string())?.kind != Kind::Directory {
+            return Err("the mount point is not a directory".into());
+        }
+        let mut hides = false;
+        // Whether it hides anything is for the notes only: an unreadable directory hides nothing
+        // that we could clean.
+        let _ = point.fs.entries(point.node, &mut |entry| {
+            hides = entry.name != b"lost+found";
+            if hides { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let spot = Spot { mount: point.mount, node: point.node };
+        self.points.insert(spot, self.mounts.len());
+        let at = point.path.clone();
+        self.mounts.push(Mount { at: point.path, volume, fs, root, root_path, same_as });
+        Ok((at, hides))
+    }
+
+    pub(super) fn fs(&self, mount: usize) -> &Arc<dyn ReadFs> {
+        &self.mounts[mount].fs
+    }
+
+    pub(super) fn volume(&self, mount: usize) -> &VolumeId {
+        &self.mounts[mount].volume
+    }
+
+    /// The root directory.
+    pub(super) fn root_spot(&self) -> Spot {
+        self.cross(Spot { mount: 0, node: self.mounts[0].root })
+    }
+
+    /// What shows at a directory: itself, or the root of the topmost mount on it.
+    pub(super) fn cross(&self, mut spot: Spot) -> Spot {
+        // Each mount is a later one than the mount it lies on, so this ends.
+        while let Some(&mount) = self.points.get(&spot) {
+            spot = Spot { mount, node: self.mounts[mount].root };
+        }
+        spot
+    }
+
+    /// Whether a mount shows what also shows elsewhere below `from`, so that a walk from there
+    /// need not see it twice.
+    pub(super) fn shows_elsewhere(&self, mount: usize, from: &GuestPath) -> bool {
+        self.mounts[mount].same_as.as_ref().is_some_and(|other| other.starts_with(from))
+    }
+
+    /// The place at a path whose directory is already canonical.
+    pub(super) fn place(&self, path: GuestPath, spot: Spot) -> Place {
+        let mount = &self.mounts[spot.mount];
+        let below = path.below(&mount.at).unwrap_or_default();
+        Place {
+            fs_path: mount.root_path.append(&below),
+            path,
+            volume: mount.volume.clone(),
+            node: spot.node,
+            fs: Arc::clone(&mount.fs),
+            mount: spot.mount,
+        }
+    }
+
+    /// Whether a filesystem is mounted right at a place: it can be emptied, not removed.
+    pub fn is_mount_point(&self, place: &Place) -> bool {
+        self.mounts[place.mount].at == place.path
+    }
+
+    /// Where a path leads: symlinks to directories on the way are followed inside the guest, a
+    /// symlink at its end is not. `None` when nothing is there, or the way leads through a
+    /// non-directory or more than 40 symlinks.
+    ///
+    /// # Errors
+    /// A filesystem failed on the way, or a directory on the way is encrypted.
+    pub fn locate(&self, path: &GuestPath) -> Result<Option<Place>, GuestError> {
+        self.resolve(path, false)
+    }
+
+    /// Where a path leads, a symlink at its end followed too.
+    ///
+    /// # Errors
+    /// As [`locate`](Self::locate).
+    pub fn follow(&self, path: &GuestPath) -> Result<Option<Place>, GuestError> {
+        self.resolve(path, true)
+    }
+
+    /// The content of the regular file that a path leads to, symlinks followed; `None` when there
+    /// is no regular file.
+    ///
+    /// # Errors
+    /// As [`locate`](Self::locate), and when it is longer than `limit` bytes.
+    pub fn read(&self, path: &GuestPath, limit: u64) -> Result<Option<Vec<u8>>, GuestError> {
+        let Some(place) = self.follow(path)? else { return Ok(None) };
+        let failed = |source| GuestError::Fs { path: place.path.clone(), source };
+        if place.stat().map_err(failed)?.kind != Kind::File {
+            return Ok(None);
+        }
+        place.read(limit).map(Some).map_err(failed)
+    }
+
+    /// Shows each name in a directory, in the directory's order, mount points as what is mounted
+    /// there. A place that is not a directory has none.
+    ///
+    /// # Errors
+    /// The filesystem failed, or the directory is encrypted.
+    pub fn entries(
+        &self,
+        dir: &Place,
+        visit: &mut dyn FnMut(&WalkEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<(), GuestError> {
+        let failed = |source| GuestError::Fs { path: dir.path.clone(), source };
+        let stat = dir.stat().map_err(failed)?;
+        if stat.kind != Kind::Directory {
+            return Ok(());
+        }
+        if stat.encrypted {
+            return Err(failed(encrypted()));
+        }
+        let mut problem = None;
+        dir.fs
+            .entries(
+                dir.node,
+                &mut |entry| match WalkEntry::new(self, &dir.path, dir.mount, &entry) {
+                    Ok(entry) => visit(&entry),
+                    Err(source) => {
+                        let path = dir.path.join(entry.name);
+                        problem = Some(GuestError::Fs { path, source });
+                        ControlFlow::Break(())
+                    }
+                },
+            )
+            .map_err(failed)?;
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// What a name in a directory leads to, and its kind; a symlink is not followed. `None` when
+    /// nothing has the name, or the place is not a directory.
+    ///
+    /// # Errors
+    /// The filesystem failed, or the directory is encrypted.
+    pub fn child(&self, dir: &Place, name: &[u8]) -> Result<Option<(Place, Kind)>, GuestError> {
+        let failed = |source| GuestError::Fs { path: dir.path.clone(), source };
+        let stat = dir.stat().map_err(failed)?;
+        if stat.kind != Kind::Directory {
+            return Ok(None);
+        }
+        if stat.encrypted {
+            return Err(failed(encrypted()));
+        }
+        let Some(node) = dir.fs.lookup(dir.node, name).map_err(failed)? else { return Ok(None) };
+        let spot = self.cross(Spot { mount: dir.mount, node });
+        let path = dir.path.join(name);
+        let kind = match self.fs(spot.mount).stat(spot.node) {
+            Ok(stat) => stat.kind,
+            Err(source) => return Err(GuestError::Fs { path, source }),
+        };
+        Ok(Some((self.place(path, spot), kind)))
+    }
+
+    fn resolve(&self, path: &GuestPath, follow_last: bool) -> Result<Option<Place>, GuestError> {
+        let mut steps: Vec<Step> = Vec::with_capacity(path.depth());
+        // The names still to go, the next one last; a name may be empty, `.` or `..` once a
+        // symlink's target is among them.
+        let mut ahead: Vec<Box<[u8]>> = path.names().rev().map(Into::into).collect();
+        let mut symlinks = 0;
+        while let Some(name) = ahead.pop() {
+            let (dir, kind, locked) = steps.last().map_or_else(
+                || (self.root_spot(), Kind::Directory, false),
+                |step| (step.spot, step.kind, step.encrypted),
+            );
+            if kind != Kind::Directory {
+                return Ok(None);
+            }
+            match &*name {
+                b"" | b"." => continue,
+                b".." => {
+                    steps.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            let failed = |source| GuestError::Fs { path: path_of(&steps).join(&name), source };
+            if locked {
+                return Err(failed(encrypted()));
+            }
+            let fs = self.fs(dir.mount);
+            let Some(node) = fs.lookup(dir.node, &name).map_err(failed)? else { return Ok(None) };
+            let spot = self.cross(Spot { mount: dir.mount, node });
+            let stat = self.fs(spot.mount).stat(spot.node).map_err(failed)?;
+            if stat.kind == Kind::Symlink && (follow_last || !ahead.is_empty()) {
+                symlinks += 1;
+                if symlinks > MAX_SYMLINKS || stat.size == 0 || stat.size > MAX_TARGET {
+                    return Ok(None);
+                }
+                let target = fs.link_target(node).map_err(failed)?;
+                if target.is_empty() || target.contains(&0) {
+                    return Ok(None);
+                }
+                if target.first() == Some(&b'/') {
+                    steps.clear();
+                }
+                ahead.extend(target.split(|&byte| byte == b'/').rev().map(Into::into));
+                continue;
+            }
+            steps.push(Step { name, spot, kind: stat.kind, encrypted: stat.encrypted });
+        }
+        let spot = steps.last().map_or_else(|| self.root_spot(), |step| step.spot);
+        Ok(Some(self.place(path_of(&steps), spot)))
+    }
+}
+
+fn path_of(steps: &[Step]) -> GuestPath {
+    let mut path = GuestPath::root();
+    for step in steps {
+        path.push(&step.name);
+    }
+    path
+}

@@ -1,0 +1,146 @@
+//! From a path to a node: symlinks stay in the guest.
+
+use std::ops::ControlFlow;
+
+use sysprep_rs::fs::Kind;
+use sysprep_rs::guest::GuestError;
+use sysprep_rs::path::GuestPath;
+
+use super::memory::MemoryFs;
+use super::{path, single};
+
+#[test]
+fn symlinks_are_followed_inside_the_guest() {
+    let tree = single(
+        MemoryFs::new()
+            .file("/usr/bin/sh", "x")
+            .link("/bin", "usr/bin")
+            .link("/abs", "/usr/bin")
+            .link("/up", "../../../usr/./bin/")
+            .link("/usr/self", ".")
+            .link("/usr/sh", "bin/../bin//sh")
+            .link("/chain", "abs")
+            .link("/slash", "usr/bin/sh/")
+            .link("/through", "usr/bin/sh/../sh")
+            .link("/empty", "")
+            .link("/gone", "nowhere")
+            .link("/host", "/etc/passwd"),
+    );
+    for (from, located, followed) in [
+        ("/bin/sh", Some("/usr/bin/sh"), Some("/usr/bin/sh")),
+        ("/abs/sh", Some("/usr/bin/sh"), Some("/usr/bin/sh")),
+        ("/up/sh", Some("/usr/bin/sh"), Some("/usr/bin/sh")),
+        ("/usr/self/self/bin/sh", Some("/usr/bin/sh"), Some("/usr/bin/sh")),
+        ("/usr/sh", Some("/usr/sh"), Some("/usr/bin/sh")),
+        ("/chain", Some("/chain"), Some("/usr/bin")),
+        ("/chain/sh", Some("/usr/bin/sh"), Some("/usr/bin/sh")),
+        ("/", Some("/"), Some("/")),
+        // A trailing slash and `..` need a directory, as in Linux.
+        ("/slash", Some("/slash"), None),
+        ("/through", Some("/through"), None),
+        ("/empty", Some("/empty"), None),
+        ("/gone", Some("/gone"), None),
+        ("/gone/x", None, None),
+        ("/host", Some("/host"), None),
+        ("/usr/bin/sh/x", None, None),
+        ("/nothing", None, None),
+    ] {
+        let show = |place: Option<sysprep_rs::guest::Place>| place.map(|it| it.path.to_string());
+        assert_eq!(show(tree.locate(&path(from)).unwrap()).as_deref(), located, "{from}");
+        assert_eq!(show(tree.follow(&path(from)).unwrap()).as_deref(), followed, "{from} followed");
+    }
+}
+
+#[test]
+fn no_symlink_leaves_the_guest() {
+    let tree = single(
+        MemoryFs::new()
+            .file("/real/passwd", "guest")
+            .link("/etc", "/../../../real")
+            .link("/real/up", "../../../../../../../etc/passwd")
+            .link("/a/b/proc", "/proc/self/root/etc/passwd"),
+    );
+    let place = tree.follow(&path("/etc/passwd")).unwrap().unwrap();
+    assert_eq!(place.path, path("/real/passwd"));
+    assert_eq!(place.read(100).unwrap(), b"guest");
+    assert_eq!(tree.follow(&path("/etc/up")).unwrap().unwrap().path, path("/real/passwd"));
+    assert!(tree.follow(&path("/a/b/proc")).unwrap().is_none());
+}
+
+#[test]
+fn symlink_loops_end_where_linux_ends_them() {
+    let mut fs = MemoryFs::new().link("/x", "y").link("/y", "x").link("/me", "me/me");
+    fs = fs.file("/l0", "end");
+    for at in 1..=41 {
+        fs = fs.link(format!("/l{at}"), format!("l{}", at - 1));
+    }
+    let tree = single(fs);
+    for from in ["/x", "/x/z", "/me", "/me/a"] {
+        assert!(tree.follow(&path(from)).unwrap().is_none(), "{from}");
+    }
+    assert!(tree.follow(&path("/l40")).unwrap().is_some());
+    assert!(tree.follow(&path("/l41")).unwrap().is_none());
+}
+
+#[test]
+fn a_target_longer_than_path_max_leads_nowhere() {
+    let tree = single(MemoryFs::new().dir("/d").link("/far", "d/../".repeat(1000)));
+    assert!(tree.follow(&path("/far")).unwrap().is_none());
+}
+
+#[test]
+fn encrypted_and_corrupt_directories_are_errors_not_absence() {
+    let tree = single(
+        MemoryFs::new()
+            .file("/home/a/.ssh/id", "x")
+            .file("/bad/x", "x")
+            .encrypted("/home/a")
+            .unreadable("/bad"),
+    );
+    assert!(tree.locate(&path("/home/a")).unwrap().is_some());
+    let error = tree.locate(&path("/home/a/.ssh/id")).unwrap_err();
+    assert!(error.to_string().contains("/home/a/.ssh: not supported"), "{error}");
+    assert!(error.to_string().contains("encrypted"), "{error}");
+    let error = tree.locate(&path("/bad/x")).unwrap_err();
+    assert!(matches!(error, GuestError::Fs { .. }));
+    assert!(error.to_string().contains("corrupt directory"), "{error}");
+}
+
+#[test]
+fn entries_and_content() {
+    let tree = single(
+        MemoryFs::new()
+            .file("/d/b", "bb")
+            .dir("/d/a")
+            .link("/d/c", "b")
+            .fifo("/d/p")
+            .huge("/huge", 10 << 30),
+    );
+    let dir = tree.locate(&path("/d")).unwrap().unwrap();
+    let mut seen = Vec::new();
+    tree.entries(&dir, &mut |entry| {
+        seen.push((entry.path().to_string(), entry.kind));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let expected = [
+        ("/d/a", Kind::Directory),
+        ("/d/b", Kind::File),
+        ("/d/c", Kind::Symlink),
+        ("/d/p", Kind::Fifo),
+    ];
+    assert_eq!(seen, expected.map(|(path, kind)| (path.to_owned(), kind)));
+    assert_eq!(tree.read(&path("/d/c"), 2).unwrap().unwrap(), b"bb");
+    assert_eq!(tree.read(&path("/d/p"), 2).unwrap(), None);
+    assert_eq!(tree.read(&path("/d/a"), 2).unwrap(), None);
+    assert_eq!(tree.read(&path("/none"), 2).unwrap(), None);
+    assert!(tree.read(&path("/d/b"), 1).is_err());
+    assert!(tree.read(&path("/huge"), 1 << 20).is_err());
+    let odd = MemoryFs::new().file(b"/x/\xff\n", "x");
+    let odd_path = GuestPath::from_bytes(b"/x/\xff\n").unwrap();
+    assert!(single(odd).locate(&odd_path).unwrap().is_some());
+    let file = tree.locate(&path("/d/b")).unwrap().unwrap();
+    assert!(tree.child(&file, b"x").unwrap().is_none());
+    let (child, kind) = tree.child(&dir, b"c").unwrap().unwrap();
+    assert_eq!((child.path, kind), (path("/d/c"), Kind::Symlink));
+}
