@@ -138,8 +138,11 @@ impl Disk {
                 Named {
                     id: volume.id.clone(),
                     number: volume.number,
-                    uuid: info.as_ref().and_then(|info| info.uuid.clone()),
-                    label: info.and_then(|info| info.label),
+                    uuid: info
+                        .as_ref()
+                        .and_then(|info| info.uuid.clone())
+                        .or_else(|| volume.uuid.clone()),
+                    label: info.and_then(|info| info.label).or_else(|| volume.label.clone()),
                     partition_uuid: volume.partition_uuid.clone(),
                     partition_label: volume.partition_label.clone(),
                 }

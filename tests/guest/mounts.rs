@@ -66,7 +66,9 @@ pub(crate) fn disk(partitions: Vec<Holds>) -> Disk {
             partition_type: None,
             partition_uuid: Some(format!("0000000{number}-aa")),
             partition_label: Some(format!("label {number}")),
+            uuid: not_opened.as_ref().map(|_| format!("container-{number}")),
             not_opened,
+            label: None,
         });
     }
     Disk {
@@ -173,7 +175,7 @@ fn what_is_not_mounted_is_noted_with_the_reason() {
         /dev/vg/var /var ext4 defaults 0 2\n\
         server:/x /srv nfs defaults 0 0\n\
         /dev/sda2 /srv ext4 defaults 0 0\n\
-        /dev/sda3 /srv ext4 defaults 0 0\n\
+        UUID=container-3 /srv ext4 defaults 0 0\n\
         /dev/sda4 /srv xfs defaults 0 0\n\
         /dev/sda5 /nowhere ext4 defaults 0 0\n\
         /dev/sda5 /etc/fstab ext4 defaults 0 0\n\
@@ -201,7 +203,7 @@ fn what_is_not_mounted_is_noted_with_the_reason() {
         ("/dev/vg/var", "LVM"),
         ("server:/x", "network"),
         ("/dev/sda2", "corrupt superblock"),
-        ("/dev/sda3", "LUKS"),
+        ("UUID=container-3", "part3 is LUKS"),
         ("/dev/sda4", "no filesystem that we read"),
         ("/nowhere", "no such directory"),
         ("/etc/fstab", "not a directory"),
