@@ -1,5 +1,6 @@
 //! The test suite: one binary, a module a subject.
 
+mod apply;
 mod conformance;
 mod crash;
 mod guest;

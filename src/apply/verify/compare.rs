@@ -1,0 +1,570 @@
+//! Two states of one filesystem, held against the changes a plan makes between them.
+
+use std::collections::HashSet;
+use std::fmt::{self, Debug, Display};
+
+use super::VerifyLevel;
+use super::expected::Expected;
+use super::witness::{self, Own, Witness, find};
+use crate::digest::Digest;
+use crate::fs::{FsError, Judge, Kind, MetaChange, NewMeta, Node, Stat, Timestamp, Xattr};
+use crate::operation::Action;
+use crate::path::{GuestPath, escape};
+
+/// How many findings are kept: one is enough to refuse, a hundred to see what kind they are.
+const FINDINGS: usize = 100;
+
+/// How deep a tree is walked: `PATH_MAX` (4096) bytes name no deeper directory.
+const DEPTH: usize = 2048;
+
+/// Something that is not as the plan says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Where, within the filesystem.
+    pub path: GuestPath,
+    /// What was expected and what is there.
+    pub problem: String,
+}
+
+impl Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.problem)
+    }
+}
+
+/// What a comparison looked at and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// What is not as the plan says; at most a hundred.
+    pub findings: Vec<Finding>,
+    /// How many further findings were not kept.
+    pub more: u64,
+    /// How many paths were compared.
+    pub paths: u64,
+    /// How many directories' names were compared.
+    pub directories: u64,
+    /// How many looks our own reader had to take because the independent one cannot read the
+    /// original there.
+    pub own_looks: u64,
+    /// How many objects no reader can read, before and after alike: encrypted, or damaged before.
+    pub unread: u64,
+}
+
+/// Compares. Memory is bounded by the plan, the largest directory and the number of directories
+/// (one number each).
+///
+/// # Errors
+/// None: what cannot be read is a finding, or counted as unread when it could not be read before
+/// either.
+pub fn compare(
+    before: Witness<'_>,
+    after: Witness<'_>,
+    mut expected: Expected<'_>,
+    level: VerifyLevel,
+) -> Comparison {
+    expected.look_for_shared(before.own);
+    // A filesystem without owners shows every file with the same made-up mode.
+    let unix = before.own.info().kind != "vfat";
+    let mut comparer =
+        Comparer { before, after, expected: &expected, unix, out: Comparison::default() };
+    match level {
+        VerifyLevel::Touched => comparer.touched(),
+        VerifyLevel::Full => comparer.full(),
+    }
+    comparer.out
+}
+
+struct Comparer<'a> {
+    before: Witness<'a>,
+    after: Witness<'a>,
+    expected: &'a Expected<'a>,
+    unix: bool,
+    out: Comparison,
+}
+
+/// Why a look at both states gave nothing.
+enum Blind {
+    /// Nobody can read it, before or after.
+    Both,
+    /// It could be read before.
+    After(FsError),
+}
+
+impl Comparer<'_> {
+    fn find(&mut self, path: &GuestPath, problem: impl Display) {
+        if self.out.findings.len() < FINDINGS {
+            self.out.findings.push(Finding { path: path.clone(), problem: problem.to_string() });
+        } else {
+            self.out.more += 1;
+        }
+    }
+
+    fn differs<T: Debug + PartialEq>(&mut self, path: &GuestPath, what: &str, want: &T, got: &T) {
+        if want != got {
+            self.find(path, format_args!("{what} should be {want:?} and is {got:?}"));
+        }
+    }
+
+    /// Looks at both states with the same reader: the independent one, or ours where that one
+    /// cannot read even the original.
+    fn both<T>(
+        &mut self,
+        look: &dyn Fn(&dyn Judge) -> Result<T, FsError>,
+    ) -> Result<(T, T), Blind> {
+        if let (Some(before), Some(after)) = (self.before.judge, self.after.judge) {
+            if let Ok(before) = look(before) {
+                return Ok((before, look(after).map_err(Blind::After)?));
+            }
+            self.out.own_looks += 1;
+        }
+        match (look(&Own(self.before.own)), look(&Own(self.after.own))) {
+            (Ok(before), Ok(after)) => Ok((before, after)),
+            (Err(_), Err(_)) => Err(Blind::Both),
+            (Ok(_), Err(error)) => Err(Blind::After(error)),
+            // Damage that was there before and is gone was not the plan's to mend.
+            (Err(error), Ok(_)) => Err(Blind::After(error)),
+        }
+    }
+
+    /// Looks at the new state.
+    fn after<T>(&mut self, look: &dyn Fn(&dyn Judge) -> Result<T, FsError>) -> Result<T, FsError> {
+        match self.after.judge {
+            Some(judge) => look(judge).or_else(|error| match error {
+                // A feature the independent reader does not know is no fault of what was written.
+                FsError::Unsupported(_) => {
+                    self.out.own_looks += 1;
+                    look(&Own(self.after.own))
+                }
+                error => Err(error),
+            }),
+            None => look(&Own(self.after.own)),
+        }
+    }
+
+    fn blind(&mut self, path: &GuestPath, what: &str, blind: Blind) {
+        match blind {
+            Blind::Both => self.out.unread += 1,
+            Blind::After(error) => self.find(path, format_args!("{what} cannot be read: {error}")),
+        }
+    }
+
+    fn touched(&mut self) {
+        for (path, action) in &self.expected.actions {
+            self.changed(path, action);
+        }
+        for dir in self.expected.touched() {
+            self.directory(&dir);
+        }
+    }
+
+    /// A directory on the way: its own metadata, its names, and that nothing it names was touched.
+    fn directory(&mut self, dir: &GuestPath) {
+        let (before, after) = match (find(self.before.own, dir), find(self.after.own, dir)) {
+            (Ok(before), Ok(Some(after))) => (before, after),
+            (_, Ok(None)) => return self.find(dir, "the directory is gone"),
+            (_, Err(error)) | (Err(error), _) => {
+                return self.find(dir, format_args!("the directory cannot be read: {error}"));
+            }
+        };
+        let Some(names) = self.directory_names(dir, before.is_some()) else { return };
+        let Some(before) = before else { return };
+        if self.expected.action(dir).is_none() {
+            self.metadata(dir, before, after);
+        }
+        for name in names {
+            let path = dir.join(&name);
+            let old = self.before.own.lookup(before, &name);
+            let new = self.after.own.lookup(after, &name);
+            match (old, new) {
+                // Each has been judged as a changed path, or will be as a directory on the way.
+                _ if self.expected.action(&path).is_some() => {}
+                (Ok(Some(old)), Ok(Some(new))) => self.sibling(&path, old, new),
+                (Err(_), Err(_)) => self.out.unread += 1,
+                _ => self.find(&path, "our own reader does not find it in both states"),
+            }
+        }
+    }
+
+    /// Names that have to be in a directory, which the new state is found to have. `None` when
+    /// they cannot be read.
+    fn directory_names(&mut self, dir: &GuestPath, had: bool) -> Option<Vec<Vec<u8>>> {
+        let look = |judge: &dyn Judge| witness::names(judge, dir);
+        let (before, after) = if had {
+            match self.both(&look) {
+                Ok(names) => names,
+                Err(blind) => {
+                    self.blind(dir, "the directory", blind);
+                    return None;
+                }
+            }
+        } else {
+            match self.after(&look) {
+                Ok(after) => (Vec::new(), after),
+                Err(error) => {
+                    self.find(dir, format_args!("the directory cannot be read: {error}"));
+                    return None;
+                }
+            }
+        };
+        self.out.directories += 1;
+        let want = self.expected.names(dir, &before);
+        if want != after {
+            for name in want.iter().filter(|name| after.binary_search(name).is_err()) {
+                self.find(dir, format_args!("'{}' is missing", escape(name)));
+            }
+            for name in after.iter().filter(|name| want.binary_search(name).is_err()) {
+                self.find(dir, format_args!("'{}' should not be there", escape(name)));
+            }
+            if after.windows(2).any(|pair| pair[0] == pair[1]) {
+                self.find(dir, "a name is there twice");
+            }
+        }
+        Some(want)
+    }
+
+    /// An object that the plan does not name, beside one that it does: any edit shows in its
+    /// metadata, so its content need not be read.
+    fn sibling(&mut self, path: &GuestPath, old: Node, new: Node) {
+        self.out.paths += 1;
+        if let Some(update) = self.expected.shared.get(&old) {
+            return self.updated(path, update.content.as_deref(), &update.meta);
+        }
+        self.same_node(path, old, new);
+        self.metadata(path, old, new);
+    }
+
+    /// Where a filesystem has no inodes, a node's number is its reader's own affair.
+    fn same_node(&mut self, path: &GuestPath, old: Node, new: Node) {
+        if self.unix {
+            self.differs(path, "the node", &old.0, &new.0);
+        }
+    }
+
+    /// What our own reader says of an object that stays as it is.
+    fn metadata(&mut self, path: &GuestPath, old: Node, new: Node) {
+        let (old_stat, new_stat) = match (self.before.own.stat(old), self.after.own.stat(new)) {
+            (Ok(old), Ok(new)) => (old, new),
+            (Err(_), Err(_)) => {
+                self.out.unread += 1;
+                return;
+            }
+            (_, Err(error)) | (Err(error), _) => {
+                return self.find(path, format_args!("our own reader cannot read it: {error}"));
+            }
+        };
+        self.differs(path, "the kind", &old_stat.kind, &new_stat.kind);
+        self.differs(path, "the mode", &old_stat.mode, &new_stat.mode);
+        self.differs(
+            path,
+            "the owner",
+            &(old_stat.uid, old_stat.gid),
+            &(new_stat.uid, new_stat.gid),
+        );
+        self.differs(path, "the device", &old_stat.device, &new_stat.device);
+        self.differs(path, "the immutable flag", &old_stat.immutable, &new_stat.immutable);
+        // A directory's own size and times change with its names.
+        let renamed = old_stat.kind == Kind::Directory && self.expected.renamed_in.contains(path);
+        if !renamed {
+            self.differs(path, "the modification time", &old_stat.mtime, &new_stat.mtime);
+        }
+        if old_stat.kind != Kind::Directory {
+            self.differs(path, "the size", &old_stat.size, &new_stat.size);
+        }
+        // The change time follows every edit, and the number of names where another name went.
+        if !renamed && old_stat.links == new_stat.links {
+            self.differs(path, "the change time", &old_stat.ctime, &new_stat.ctime);
+        }
+        match (self.before.own.xattrs(old), self.after.own.xattrs(new)) {
+            (Ok(old), Ok(new)) => self.xattrs(path, old, new),
+            (Err(_), Err(_)) => self.out.unread += 1,
+            (_, Err(error)) | (Err(error), _) => {
+                self.find(path, format_args!("extended attributes cannot be read: {error}"));
+            }
+        }
+    }
+
+    fn xattrs(&mut self, path: &GuestPath, mut want: Vec<Xattr>, mut got: Vec<Xattr>) {
+        want.sort();
+        got.sort();
+        if want != got {
+            let list = |all: &[Xattr], but: &[Xattr]| -> Vec<String> {
+                all.iter().filter(|it| !but.contains(it)).map(|it| it.name.clone()).collect()
+            };
+            self.find(
+                path,
+                format_args!(
+                    "extended attributes differ: missing or other {:?}, unexpected {:?}",
+                    list(&want, &got),
+                    list(&got, &want)
+                ),
+            );
+        }
+    }
+
+    /// A path that the plan changes.
+    fn changed(&mut self, path: &GuestPath, action: &Action) {
+        self.out.paths += 1;
+        match action {
+            Action::Remove { .. } => {
+                match self.after(&|judge| judge.stat(path)) {
+                    Ok(None) => {}
+                    Ok(Some(_)) => self.find(path, "it should be gone and is there"),
+                    // On the way to it is what is no directory any more.
+                    Err(FsError::NotFound | FsError::NotADirectory) => {}
+                    Err(error) => self.find(path, format_args!("it cannot be looked up: {error}")),
+                }
+                if !matches!(find(self.after.own, path), Ok(None)) {
+                    self.find(path, "our own reader still finds it");
+                }
+            }
+            Action::CreateFile { content, meta } => {
+                self.created(path, Kind::File, meta.mode, content.len() as u64, meta);
+                self.content(path, content);
+            }
+            Action::CreateDirectory { meta } => {
+                self.created(path, Kind::Directory, meta.mode, 0, meta);
+            }
+            Action::CreateSymlink { target, meta } => {
+                self.created(path, Kind::Symlink, 0o777, target.len() as u64, meta);
+                match self.after(&|judge| judge.link_target(path)) {
+                    Ok(got) if got == *target => {}
+                    Ok(_) => self.find(path, "the link's target is another"),
+                    Err(error) => self.find(path, format_args!("the link's target: {error}")),
+                }
+            }
+            Action::Update { content, meta, .. } => {
+                // Under another of its names the same file may be changed as well.
+                let node = find(self.before.own, path).ok().flatten();
+                match node.and_then(|node| self.expected.shared.get(&node)) {
+                    Some(update) => self.updated(path, update.content.as_deref(), &update.meta),
+                    None => self.updated(path, content.as_deref(), meta),
+                }
+            }
+        }
+    }
+
+    fn created(&mut self, path: &GuestPath, kind: Kind, mode: u16, size: u64, meta: &NewMeta) {
+        match self.after(&|judge| judge.stat(path)) {
+            Ok(Some(seen)) => {
+                if let Some(found) = seen.kind {
+                    self.differs(path, "the kind", &kind, &found);
+                }
+                if kind != Kind::Directory {
+                    self.differs(path, "the size", &size, &seen.size);
+                }
+                if self.unix {
+                    self.differs(path, "the mode", &mode, &seen.mode.unwrap_or(mode));
+                    let owner = (meta.uid, meta.gid);
+                    self.differs(path, "the owner", &owner, &seen.owner.unwrap_or(owner));
+                }
+            }
+            Ok(None) => return self.find(path, "it was to be made and is not there"),
+            Err(error) => return self.find(path, format_args!("it cannot be read: {error}")),
+        }
+        let Some((node, stat)) = self.own_after(path) else { return };
+        self.differs(path, "the kind", &kind, &stat.kind);
+        if self.unix {
+            self.differs(path, "the mode", &mode, &stat.mode);
+            self.differs(path, "the owner", &(meta.uid, meta.gid), &(stat.uid, stat.gid));
+            self.time(path, self.expected.now, stat.mtime);
+            match self.after.own.xattrs(node) {
+                Ok(got) => self.xattrs(path, meta.xattrs.clone(), got),
+                Err(error) => {
+                    self.find(path, format_args!("extended attributes cannot be read: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Times that were set are compared in seconds: small inodes hold no more.
+    fn time(&mut self, path: &GuestPath, want: Timestamp, got: Timestamp) {
+        self.differs(path, "the modification time (seconds)", &want.seconds, &got.seconds);
+    }
+
+    fn own_after(&mut self, path: &GuestPath) -> Option<(Node, Stat)> {
+        let found = find(self.after.own, path)
+            .and_then(|node| node.ok_or(FsError::NotFound))
+            .and_then(|node| Ok((node, self.after.own.stat(node)?)));
+        found.map_err(|error| self.find(path, format_args!("our own reader: {error}"))).ok()
+    }
+
+    fn content(&mut self, path: &GuestPath, want: &[u8]) {
+        match self.after(&|judge| witness::content(judge, path)) {
+            Ok(digest) if digest == Digest::of(want) => {}
+            Ok(_) => self.find(path, "the content is not the planned one"),
+            Err(error) => self.find(path, format_args!("the content cannot be read: {error}")),
+        }
+    }
+
+    fn updated(&mut self, path: &GuestPath, content: Option<&[u8]>, meta: &MetaChange) {
+        match self.both(&|judge| judge.stat(path)?.ok_or(FsError::NotFound)) {
+            Ok((old, new)) => {
+                self.differs(path, "the kind", &old.kind, &new.kind);
+                if self.unix {
+                    let mode = meta.mode.or(old.mode);
+                    self.differs(path, "the mode", &mode, &new.mode);
+                    let owner = old
+                        .owner
+                        .map(|(uid, gid)| (meta.uid.unwrap_or(uid), meta.gid.unwrap_or(gid)));
+                    self.differs(path, "the owner", &owner, &new.owner);
+                }
+                let directory = old.kind == Some(Kind::Directory);
+                if !directory {
+                    let size = content.map_or(old.size, |content| content.len() as u64);
+                    self.differs(path, "the size", &size, &new.size);
+                }
+            }
+            Err(blind) => self.blind(path, "it", blind),
+        }
+        let found = find(self.before.own, path)
+            .and_then(|node| node.ok_or(FsError::NotFound))
+            .and_then(|node| Ok((node, self.before.own.stat(node)?)));
+        let (old, old_stat) = match found {
+            Ok(found) => found,
+            Err(error) => return self.find(path, format_args!("our own reader: {error}")),
+        };
+        match content {
+            Some(content) => self.content(path, content),
+            None if old_stat.kind == Kind::File => self.same_content(path),
+            None => {}
+        }
+        let Some((new, new_stat)) = self.own_after(path) else { return };
+        self.differs(path, "the kind", &old_stat.kind, &new_stat.kind);
+        self.same_node(path, old, new);
+        if !self.unix {
+            return;
+        }
+        self.differs(path, "the mode", &meta.mode.unwrap_or(old_stat.mode), &new_stat.mode);
+        let owner = (meta.uid.unwrap_or(old_stat.uid), meta.gid.unwrap_or(old_stat.gid));
+        self.differs(path, "the owner", &owner, &(new_stat.uid, new_stat.gid));
+        if let Some(want) = meta.mtime.or(content.map(|_| self.expected.now)) {
+            self.time(path, want, new_stat.mtime);
+        } else if !self.expected.renamed_in.contains(path) {
+            self.differs(path, "the modification time", &old_stat.mtime, &new_stat.mtime);
+        }
+        match (self.before.own.xattrs(old), self.after.own.xattrs(new)) {
+            (Ok(mut want), Ok(got)) => {
+                for (name, value) in &meta.xattrs {
+                    want.retain(|xattr| xattr.name != *name);
+                    if let Some(value) = value {
+                        want.push(Xattr { name: name.clone(), value: value.clone() });
+                    }
+                }
+                self.xattrs(path, want, got);
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                self.find(path, format_args!("extended attributes cannot be read: {error}"));
+            }
+        }
+    }
+
+    fn same_content(&mut self, path: &GuestPath) {
+        match self.both(&|judge| witness::content(judge, path)) {
+            Ok((old, new)) if old == new => {}
+            Ok(_) => self.find(path, "the content changed and should not have"),
+            Err(blind) => self.blind(path, "the content", blind),
+        }
+    }
+
+    /// An object that the plan does not name, compared to the last byte.
+    fn unchanged(&mut self, path: &GuestPath, old: Node, new: Node) {
+        self.out.paths += 1;
+        if let Some(update) = self.expected.shared.get(&old) {
+            return self.updated(path, update.content.as_deref(), &update.meta);
+        }
+        self.same_node(path, old, new);
+        self.metadata(path, old, new);
+        match self.both(&|judge| judge.stat(path)?.ok_or(FsError::NotFound)) {
+            Ok((old, new)) => {
+                self.differs(path, "the kind", &old.kind, &new.kind);
+                self.differs(path, "the mode", &old.mode, &new.mode);
+                self.differs(path, "the owner", &old.owner, &new.owner);
+                if old.kind != Some(Kind::Directory) {
+                    self.differs(path, "the size", &old.size, &new.size);
+                }
+            }
+            Err(blind) => self.blind(path, "it", blind),
+        }
+        let Ok(stat) = self.before.own.stat(old) else { return };
+        match stat.kind {
+            _ if stat.encrypted => self.out.unread += 1,
+            Kind::File => self.same_content(path),
+            Kind::Symlink => match self.both(&|judge| judge.link_target(path)) {
+                Ok((old, new)) if old == new => {}
+                Ok(_) => self.find(path, "the link's target changed and should not have"),
+                Err(blind) => self.blind(path, "the link's target", blind),
+            },
+            _ => {}
+        }
+    }
+
+    /// Both whole trees, a directory at a time.
+    fn full(&mut self) {
+        let (old, new) = (self.before.own.root(), self.after.own.root());
+        let mut seen = HashSet::from([new]);
+        let root = GuestPath::root();
+        match self.expected.action(&root) {
+            Some(action) => self.changed(&root, action),
+            None => self.unchanged(&root, old, new),
+        }
+        let mut stack = vec![self.frame(root, Some(old), new)];
+        while let Some(frame) = stack.last_mut() {
+            let Some(name) = frame.names.pop() else {
+                stack.pop();
+                continue;
+            };
+            let path = frame.dir.join(&name);
+            let old = frame.old.map_or(Ok(None), |dir| self.before.own.lookup(dir, &name));
+            let new = self.after.own.lookup(frame.new, &name);
+            let (old, new) = match (old, new) {
+                (Ok(old), Ok(new)) => (old, new),
+                (Err(_), Err(_)) => {
+                    self.out.unread += 1;
+                    continue;
+                }
+                (_, Err(error)) | (Err(error), _) => {
+                    self.find(&path, format_args!("our own reader: {error}"));
+                    continue;
+                }
+            };
+            match (self.expected.action(&path), old, new) {
+                (Some(action), _, _) => self.changed(&path, action),
+                (None, Some(old), Some(new)) => self.unchanged(&path, old, new),
+                (None, _, _) => self.find(&path, "our own reader does not find it in both states"),
+            }
+            let Some(new) = new else { continue };
+            let is_directory = self
+                .after
+                .own
+                .stat(new)
+                .is_ok_and(|stat| stat.kind == Kind::Directory && !stat.encrypted);
+            if is_directory {
+                if stack.len() > DEPTH || !seen.insert(new) {
+                    self.find(&path, "the directory is reached twice, or too deep");
+                    continue;
+                }
+                let frame = self.frame(path, old, new);
+                stack.push(frame);
+            }
+        }
+        // What is gone is in no directory any more: it has to be looked for.
+        for (path, action) in &self.expected.actions {
+            if matches!(action, Action::Remove { .. }) {
+                self.changed(path, action);
+            }
+        }
+    }
+
+    fn frame(&mut self, dir: GuestPath, old: Option<Node>, new: Node) -> Frame {
+        let names = self.directory_names(&dir, old.is_some()).unwrap_or_default();
+        Frame { dir, old, new, names }
+    }
+}
+
+/// A directory whose names are still to be compared.
+struct Frame {
+    dir: GuestPath,
+    old: Option<Node>,
+    new: Node,
+    names: Vec<Vec<u8>>,
+}

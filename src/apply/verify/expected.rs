@@ -1,0 +1,128 @@
+//! What a plan says the difference between two states of one filesystem is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::witness::find;
+use crate::fs::{Kind, MetaChange, Node, ReadFs, Timestamp};
+use crate::operation::Action;
+use crate::path::GuestPath;
+
+/// What becomes of an object that stays.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Update {
+    /// Its new content, where it gets one.
+    pub(super) content: Option<Vec<u8>>,
+    /// Its metadata that changes.
+    pub(super) meta: MetaChange,
+}
+
+impl Update {
+    /// This update and then another one, as when a file is changed under two of its names.
+    fn then(&mut self, content: Option<&Vec<u8>>, meta: &MetaChange) {
+        let mtime = match content {
+            // New content sets the time, whatever was set before.
+            Some(_) => meta.mtime,
+            None => meta.mtime.or(self.meta.mtime),
+        };
+        self.content = content.cloned().or(self.content.take());
+        self.meta = MetaChange {
+            mode: meta.mode.or(self.meta.mode),
+            uid: meta.uid.or(self.meta.uid),
+            gid: meta.gid.or(self.meta.gid),
+            mtime,
+            atime: meta.atime.or(self.meta.atime),
+            xattrs: self.meta.xattrs.iter().chain(&meta.xattrs).cloned().collect(),
+        };
+    }
+}
+
+/// The changes of one filesystem, by path.
+pub struct Expected<'a> {
+    pub(super) actions: BTreeMap<&'a GuestPath, &'a Action>,
+    /// Directories in which a name comes or goes.
+    pub(super) renamed_in: BTreeSet<GuestPath>,
+    /// Files with several names whose content or metadata changes, by their node before: the
+    /// other names show the change too.
+    pub(super) shared: HashMap<Node, Update>,
+    /// The time given to what is changed.
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Expected<'a> {
+    /// The changes of one filesystem: each path within it with what is to be done, made at `now`.
+    pub fn new(
+        changes: impl IntoIterator<Item = (&'a GuestPath, &'a Action)>,
+        now: Timestamp,
+    ) -> Self {
+        let actions: BTreeMap<_, _> = changes.into_iter().collect();
+        let renamed_in = actions
+            .iter()
+            .filter(|(_, action)| !matches!(action, Action::Update { .. }))
+            .filter_map(|(path, _)| path.parent())
+            .collect();
+        Self { actions, renamed_in, shared: HashMap::new(), now }
+    }
+
+    /// Finds the files with several names among those that are updated.
+    pub(super) fn look_for_shared(&mut self, before: &dyn ReadFs) {
+        for (path, action) in &self.actions {
+            if let Action::Update { content, meta, .. } = action
+                && let Ok(Some(node)) = find(before, path)
+                && let Ok(stat) = before.stat(node)
+                && stat.links > 1
+                && stat.kind != Kind::Directory
+            {
+                self.shared.entry(node).or_default().then(content.as_ref(), meta);
+            }
+        }
+    }
+
+    /// What happens to the name at `path`.
+    pub(super) fn action(&self, path: &GuestPath) -> Option<&'a Action> {
+        self.actions.get(path).copied()
+    }
+
+    /// Every directory on the way to a changed path, and every new one.
+    pub(super) fn touched(&self) -> BTreeSet<GuestPath> {
+        let mut touched = BTreeSet::new();
+        for (path, action) in &self.actions {
+            if matches!(action, Action::CreateDirectory { .. }) {
+                touched.insert((*path).clone());
+            }
+            let mut dir = path.parent();
+            while let Some(path) = dir {
+                dir = path.parent();
+                if !touched.insert(path) {
+                    break;
+                }
+            }
+        }
+        touched
+    }
+
+    /// The names a directory has to have, given those it had; both sorted.
+    pub(super) fn names(&self, dir: &GuestPath, before: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut names: BTreeSet<Vec<u8>> = before.iter().cloned().collect();
+        if self.renamed_in.contains(dir) {
+            // Paths sort by their names, so what is below `dir` is one run behind it.
+            let below = self.actions.range::<GuestPath, _>(dir..);
+            for (path, action) in below.take_while(|(path, _)| path.starts_with(dir)) {
+                let (Some(name), true) = (path.name(), path.parent().as_ref() == Some(dir)) else {
+                    continue;
+                };
+                match action {
+                    Action::Remove { .. } => {
+                        names.remove(name);
+                    }
+                    Action::CreateFile { .. }
+                    | Action::CreateDirectory { .. }
+                    | Action::CreateSymlink { .. } => {
+                        names.insert(name.to_vec());
+                    }
+                    Action::Update { .. } => {}
+                }
+            }
+        }
+        names.into_iter().collect()
+    }
+}

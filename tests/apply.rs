@@ -1,0 +1,3 @@
+//! What a plan says is what is done, and anything else is found before it is committed.
+
+mod verify;
