@@ -1,3 +1,4 @@
 //! Suites that every implementation of a contract runs.
 
 pub(crate) mod block;
+pub(crate) mod image;
