@@ -1,13 +1,12 @@
 //! Patterns over the guest's paths, as glob(3) matches them, with `{a,b}` and `**` added.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::rc::Rc;
 
 use super::GuestError;
 use super::tree::{Found, Place, Tree, note_unread};
-use super::walk::MAX_DEPTH;
+use super::walk::{Seen, Walk};
 use crate::fs::Kind;
 use crate::path::GuestPath;
 
@@ -370,18 +369,25 @@ fn first_braces(text: &[u8]) -> Result<Option<(usize, Vec<usize>, usize)>, Strin
     if start.is_some() { Err("a '{' without its '}'".into()) } else { Ok(None) }
 }
 
+/// How many names the paths of what a search finds may have in all: a directory thousands of
+/// levels deep with a million entries must not fill the memory. No guest has as many files that a
+/// pattern of the catalogue could match.
+const MAX_FOUND: usize = 2_000_000;
+
 /// What a search has still to do: match the levels from `level` on in a directory.
 struct Task {
     level: usize,
     dir: Place,
-    /// Where the `**` that is being matched began.
-    since: Option<Rc<GuestPath>>,
 }
 
 struct Search<'a> {
     tree: &'a Tree,
     alternative: &'a Alternative,
     tasks: Vec<Task>,
+    /// For each level that is `**`, what was walked for it.
+    walked: HashMap<usize, Seen>,
+    /// How many more names may be found.
+    room: &'a mut usize,
     found: &'a mut Found,
 }
 
@@ -393,8 +399,11 @@ impl Tree {
     /// What shows at several paths is found once.
     pub fn search(&self, pattern: &Pattern) -> Found {
         let mut found = Found::default();
+        let mut room = MAX_FOUND;
         for alternative in &pattern.alternatives {
-            Search { tree: self, alternative, tasks: Vec::new(), found: &mut found }.run();
+            let (tasks, walked) = (Vec::new(), HashMap::new());
+            let (room, found) = (&mut room, &mut found);
+            Search { tree: self, alternative, tasks, walked, room, found }.run();
         }
         found.places.sort_by(|a, b| a.path.cmp(&b.path));
         let mut seen = HashSet::new();
@@ -424,7 +433,7 @@ impl Search<'_> {
             self.found.places.push(root);
             return;
         }
-        self.tasks.push(Task { level: 0, dir: root, since: None });
+        self.tasks.push(Task { level: 0, dir: root });
         // Each directory is searched once for each level, whatever symlinks lead to it: that
         // bounds the work and ends every loop.
         let mut seen = HashSet::new();
@@ -453,7 +462,7 @@ impl Search<'_> {
 
     fn literal(&mut self, task: &Task, name: &[u8]) {
         match self.tree.child(&task.dir, name) {
-            Ok(Some((place, kind))) => self.matched(task, place, kind),
+            Ok(Some((place, kind))) => self.matched(task.level, place, kind),
             Ok(None) => {}
             Err(error) => self.unread(&task.dir.path, error),
         }
@@ -461,62 +470,93 @@ impl Search<'_> {
 
     fn scan(&mut self, task: &Task, matches: &mut dyn FnMut(&[u8]) -> bool) {
         let mut matched = Vec::new();
+        let mut full = false;
+        let room = &mut *self.room;
         let read = self.tree.entries(&task.dir, &mut |entry| {
             if matches(entry.name) {
+                match room.checked_sub(entry.dir.depth() + 1) {
+                    Some(rest) => *room = rest,
+                    None => {
+                        full = true;
+                        return ControlFlow::Break(());
+                    }
+                }
                 matched.push((entry.place(), entry.kind));
             }
             ControlFlow::Continue(())
         });
+        if full {
+            self.full(&task.dir.path);
+        }
         if let Err(error) = read {
             self.unread(&task.dir.path, error);
         }
         for (place, kind) in matched {
-            self.matched(task, place, kind);
+            self.matched(task.level, place, kind);
         }
     }
 
+    /// Walks what is below a directory, and matches the level after the `**` on the way.
     fn any_depth(&mut self, task: &Task) {
-        let last = self.is_last(task.level);
-        let since = task.since.clone().unwrap_or_else(|| Rc::new(task.dir.path.clone()));
-        if !last {
-            self.tasks.push(Task { level: task.level + 1, dir: task.dir.clone(), since: None });
+        let tree = self.tree;
+        let wanted = self.alternative.levels.get(task.level + 1);
+        let (last, directory) = (wanted.is_none(), self.alternative.directory);
+        let mut seen = self.walked.remove(&task.level).unwrap_or_default();
+        // What is seen again was searched when it was seen first.
+        let mut again = Vec::new();
+        let mut matched = Vec::new();
+        let room = &mut *self.room;
+        let walk = tree.walk_unseen(&task.dir, &mut seen, &mut again, &mut |entry| {
+            let matches = match wanted {
+                None => !directory || entry.kind == Kind::Directory,
+                Some(Level::Literal(name)) => name == entry.name,
+                Some(Level::Name(pattern)) => pattern.matches(entry.name),
+                // Two in a row are read as one.
+                Some(Level::AnyDepth) => false,
+            };
+            if matches {
+                match room.checked_sub(entry.dir.depth() + 1) {
+                    Some(rest) => *room = rest,
+                    None => return Walk::Stop,
+                }
+                matched.push((entry.place(), entry.kind));
+            }
+            Walk::Into
+        });
+        self.walked.insert(task.level, seen);
+        match walk {
+            Ok(walked) => {
+                for unread in walked.unread {
+                    note_unread(&mut self.found.unread, unread.path, unread.why);
+                }
+                if walked.stopped {
+                    self.full(&task.dir.path);
+                }
+            }
+            Err(error) => self.unread(&task.dir.path, error),
         }
-        if task.dir.path.depth() > MAX_DEPTH {
-            let why = format!("deeper than {MAX_DEPTH} directories");
-            note_unread(&mut self.found.unread, task.dir.path.clone(), why);
+        if last {
+            self.found.places.extend(matched.into_iter().map(|(place, _)| place));
             return;
         }
-        let mut below = Vec::new();
-        let read = self.tree.entries(&task.dir, &mut |entry| {
-            let directory = entry.kind == Kind::Directory;
-            if directory || last {
-                below.push((entry.place(), directory, entry.mount_point));
-            }
-            ControlFlow::Continue(())
-        });
-        if let Err(error) = read {
-            self.unread(&task.dir.path, error);
+        for (place, kind) in matched {
+            self.matched(task.level + 1, place, kind);
         }
-        for (place, directory, mount_point) in below {
-            if last && (directory || !self.alternative.directory) {
-                self.found.places.push(place.clone());
-            }
-            let twice = mount_point && self.tree.shows_elsewhere(place.mount, &since);
-            if directory && !twice {
-                self.tasks.push(Task { level: task.level, dir: place, since: Some(since.clone()) });
-            }
-        }
+    }
+
+    fn full(&mut self, path: &GuestPath) {
+        note_unread(&mut self.found.unread, path.clone(), "too many matches; the rest is left out");
     }
 
     /// A name of the pattern matched: the last one is found, any other is gone into.
-    fn matched(&mut self, task: &Task, place: Place, kind: Kind) {
-        if self.is_last(task.level) {
+    fn matched(&mut self, level: usize, place: Place, kind: Kind) {
+        if self.is_last(level) {
             if kind == Kind::Directory || !self.alternative.directory {
                 self.found.places.push(place);
             }
             return;
         }
-        let next = |dir| Task { level: task.level + 1, dir, since: None };
+        let next = |dir| Task { level: level + 1, dir };
         match kind {
             Kind::Directory => self.tasks.push(next(place)),
             Kind::Symlink => match self.tree.follow(&place.path) {

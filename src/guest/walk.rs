@@ -12,7 +12,7 @@ use crate::volume::VolumeId;
 
 /// How deep a walk goes, in names: a path of `PATH_MAX` (4096) bytes has no more, and nothing
 /// deeper can be named by the guest's own tools.
-pub(super) const MAX_DEPTH: usize = 2048;
+const MAX_DEPTH: usize = 2048;
 
 /// What a walk does after it showed an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub struct Walked {
 /// Directories already seen, as a bit for each node: a sound filesystem gives each directory one
 /// name, and a hostile one must not make the walk exponential or endless.
 #[derive(Default)]
-struct Seen(HashMap<(usize, u64), u64>);
+pub(super) struct Seen(HashMap<(usize, u64), u64>);
 
 impl Seen {
     /// Whether the directory is new.
@@ -147,12 +147,27 @@ impl Tree {
         from: &Place,
         visit: &mut dyn FnMut(&WalkEntry<'_>) -> Walk,
     ) -> Result<Walked, GuestError> {
+        let mut again = Vec::new();
+        let mut walked = self.walk_unseen(from, &mut Seen::default(), &mut again, visit)?;
+        for unread in again {
+            note_unread(&mut walked.unread, unread.path, unread.why);
+        }
+        Ok(walked)
+    }
+
+    /// Walks what is not seen yet; directories that are go to `again`, a bounded list.
+    pub(super) fn walk_unseen(
+        &self,
+        from: &Place,
+        seen: &mut Seen,
+        again: &mut Vec<Unread>,
+        visit: &mut dyn FnMut(&WalkEntry<'_>) -> Walk,
+    ) -> Result<Walked, GuestError> {
         let failed = |source| GuestError::Fs { path: from.path.clone(), source };
         if from.stat().map_err(failed)?.kind != Kind::Directory {
             return Ok(Walked::default());
         }
         let mut walked = Walked::default();
-        let mut seen = Seen::default();
         let mut dir = from.path.clone();
         let mut names: Vec<u8> = Vec::new();
         let mut ahead = vec![Ahead {
@@ -168,7 +183,7 @@ impl Tree {
                 names.truncate(name_at);
             }
             if !seen.insert(spot) {
-                note_unread(&mut walked.unread, dir.clone(), "the directory has a second name");
+                note_unread(again, dir.clone(), "the directory was seen under another name");
                 continue;
             }
             if depth > MAX_DEPTH {

@@ -191,7 +191,7 @@ fn a_walk_sees_everything_once() {
     let count = seen.len();
     seen.dedup();
     assert_eq!(seen.len(), count);
-    assert_eq!(count, 19);
+    assert_eq!(count, 18);
     assert!(seen.contains(&"/var/log/\\xff".to_owned()));
     let (below, _) = walk(&tree, "/var/lock");
     assert_eq!(below, [""; 0], "a link at the end is not followed");
@@ -240,7 +240,7 @@ fn hostile_directories_neither_loop_nor_explode() {
     let (seen, walked) = walk(&tree, "/");
     assert_eq!(seen.len(), 2 + 3 + 120);
     assert_eq!(walked.unread.len(), 2 + 60);
-    assert!(walked.unread.iter().all(|unread| unread.why.contains("second name")));
+    assert!(walked.unread.iter().all(|unread| unread.why.contains("another name")));
     assert!(tree.glob("/**/nothing").unwrap().is_empty());
     assert!(tree.glob("/**/y/**/y/**/y/nothing").unwrap().is_empty());
     assert!(!tree.glob("/**").unwrap().is_empty());
