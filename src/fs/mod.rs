@@ -425,6 +425,8 @@ pub struct FsDriver {
     pub judge: Option<JudgeFn>,
     /// The independent reader's name, for the report.
     pub judge_name: &'static str,
+    /// Checks the filesystem's accounts without walking its tree, where we can.
+    pub check: Option<CheckFn>,
 }
 
 /// Opens a filesystem for reading.
@@ -435,6 +437,10 @@ pub type EditFn = fn(Arc<dyn WriteBlocks>, &EditOptions) -> Result<Box<dyn EditF
 
 /// Opens a filesystem with the independent reader.
 pub type JudgeFn = fn(Arc<dyn ReadBlocks>) -> Result<Box<dyn Judge>, FsError>;
+
+/// Checks free counts, bitmaps and checksums; gives what is wrong, a line each. Fast, and bounded
+/// in memory whatever the size.
+pub type CheckFn = fn(&dyn ReadBlocks) -> Result<Vec<String>, FsError>;
 
 /// Every driver, in the order they are probed.
 pub const DRIVERS: &[FsDriver] = &[ext4::DRIVER];

@@ -1,0 +1,318 @@
+//! Recovery: what the kernel does with the journal when it mounts a filesystem that was not
+//! unmounted (`fs/jbd2/recovery.c` says how its passes judge the log).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::area::JournalArea;
+use super::log::{
+    COMMIT, DESCRIPTOR, MAGIC, REVOKE, commit_agrees_v1, commit_is_right, commit_seconds, crc32_be,
+    fast_commit_of, header, revoked, tag_is_right, tags, tail_is_right,
+};
+use crate::block::{ReadBlocks, WriteBlocks};
+use crate::fs::FsError;
+use crate::fs::ext4::features::incompat;
+use crate::fs::ext4::superblock::{STATE_ERROR, SUPERBLOCK_AT, Superblock};
+
+/// The most revoked blocks we keep, about 64 MiB: a journal of 1 GiB full of deletions has fewer.
+const MAX_REVOKED: usize = 1 << 21;
+
+/// What a replay did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// How many transactions were whole.
+    pub transactions: u32,
+    /// How many blocks were written.
+    pub blocks: u64,
+}
+
+/// Replays the journal into `device`, marks it as clean and clears `needs_recovery`; `None` when
+/// there was nothing to replay. The device's superblock has to be read anew afterwards.
+///
+/// # Errors
+/// `Unsupported` when the journal is on another device, has features we do not know or fast
+/// commits that were not replayed; `Corrupt` where the kernel would refuse to mount.
+pub fn replay(device: &Arc<dyn WriteBlocks>) -> Result<Option<Replayed>, FsError> {
+    let readable: Arc<dyn ReadBlocks> = Arc::<dyn WriteBlocks>::clone(device);
+    let superblock = Superblock::read(&*readable)?;
+    if !superblock.has_incompat(incompat::NEEDS_RECOVERY) {
+        return Ok(None);
+    }
+    let Some(mut area) = JournalArea::open(&readable, &superblock)? else {
+        return Err(FsError::corrupt(
+            "superblock",
+            format_args!("byte {SUPERBLOCK_AT}"),
+            "needs_recovery without has_journal",
+        ));
+    };
+    let mut replayed = Replayed { transactions: 0, blocks: 0 };
+    if area.superblock().start() != 0 {
+        let scanned = Pass { device: &**device, area: &area }.scan()?;
+        let log = Pass { device: &**device, area: &area };
+        let revoked = log.revoke(scanned.end)?;
+        replayed.blocks = log.write(scanned.end, &revoked)?;
+        replayed.transactions = scanned.end.wrapping_sub(area.superblock().sequence());
+        area.superblock_mut().set_clean(scanned.end.wrapping_add(1));
+    }
+
+    let mut superblock = Superblock::read(&*readable)?;
+    if area.superblock().errno() != 0 {
+        // The kernel takes over what the journal recorded when the filesystem could not.
+        superblock.set_state(superblock.state() | STATE_ERROR);
+        area.superblock_mut().clear_errno();
+    }
+    superblock.set_incompat(incompat::NEEDS_RECOVERY, false);
+    area.write_superblock(&**device)?;
+    device.write_at(SUPERBLOCK_AT, &superblock.to_bytes())?;
+    Ok(Some(replayed))
+}
+
+struct Scanned {
+    /// The sequence number behind the last whole transaction.
+    end: u32,
+}
+
+struct Pass<'a> {
+    device: &'a dyn WriteBlocks,
+    area: &'a JournalArea,
+}
+
+/// A place in the log: it goes round, and ends at the latest where it began.
+struct Cursor<'a> {
+    pass: &'a Pass<'a>,
+    block: u32,
+    left: u32,
+}
+
+impl Cursor<'_> {
+    /// Reads the block here and moves on.
+    fn read(&mut self) -> Result<Vec<u8>, FsError> {
+        let mut bytes = vec![0; self.pass.area.block_size() as usize];
+        self.pass.device.read_at(self.pass.area.at(self.block)?, &mut bytes)?;
+        self.skip(1)?;
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, blocks: usize) -> Result<(), FsError> {
+        let (first, end) = (self.pass.area.superblock().first(), self.pass.area.superblock().end());
+        let blocks = u32::try_from(blocks).ok().filter(|&blocks| blocks <= self.left);
+        let Some(blocks) = blocks else {
+            return Err(FsError::corrupt(
+                "journal",
+                format_args!("journal block {}", self.block),
+                "the log does not end",
+            ));
+        };
+        self.left -= blocks;
+        let length = end - first;
+        self.block = first + (self.block - first + blocks) % length;
+        Ok(())
+    }
+}
+
+impl Pass<'_> {
+    fn cursor(&self) -> Cursor<'_> {
+        let journal = self.area.superblock();
+        // One more than the log has, so that a log that fills it can be seen to end.
+        Cursor { pass: self, block: journal.start(), left: journal.end() - journal.first() + 1 }
+    }
+
+    /// Finds the end of the log.
+    fn scan(&self) -> Result<Scanned, FsError> {
+        let journal = self.area.superblock();
+        let mut cursor = self.cursor();
+        let mut sequence = journal.sequence();
+        let mut sum = u32::MAX;
+        let mut last_commit = 0;
+        // Set where a checksum is wrong: the commit's time then tells a stale block, left from
+        // before the journal was made anew, from a damaged one.
+        let mut suspicious = false;
+        loop {
+            let at = cursor.block;
+            // A log that fills the journal ends where it began.
+            if cursor.left <= 1 {
+                break;
+            }
+            let block = cursor.read()?;
+            let Some((kind, found)) = header(&block) else { break };
+            if found != sequence {
+                break;
+            }
+            match kind {
+                DESCRIPTOR => {
+                    suspicious |= !tail_is_right(&block, journal);
+                    let count = tags(&block, journal).len();
+                    if journal.has_checksum_v1() && !suspicious {
+                        sum = crc32_be(sum, &block);
+                        for _ in 0..count {
+                            sum = crc32_be(sum, &cursor.read()?);
+                        }
+                    } else if cursor.skip(count).is_err() {
+                        // Stale: no transaction is longer than the log.
+                        break;
+                    }
+                }
+                REVOKE => suspicious |= !tail_is_right(&block, journal),
+                COMMIT => {
+                    let time = commit_seconds(&block);
+                    if suspicious {
+                        if time >= last_commit {
+                            return Err(corrupt(
+                                at,
+                                format_args!("a wrong checksum in transaction {sequence}"),
+                            ));
+                        }
+                        break;
+                    }
+                    let right = if journal.has_checksum_v1() {
+                        commit_agrees_v1(&block, sum)
+                    } else {
+                        commit_is_right(&block, journal)
+                    };
+                    if !right {
+                        if time < last_commit || journal.has_async_commit() {
+                            break;
+                        }
+                        return Err(corrupt(
+                            at,
+                            format_args!(
+                                "a wrong checksum in the commit of transaction {sequence}"
+                            ),
+                        ));
+                    }
+                    sum = u32::MAX;
+                    last_commit = time;
+                    sequence = sequence.wrapping_add(1);
+                }
+                _ => break,
+            }
+        }
+        self.refuse_fast_commits(sequence)?;
+        Ok(Scanned { end: sequence })
+    }
+
+    /// Fast commits go on from the last transaction, in a form of their own that we do not replay.
+    fn refuse_fast_commits(&self, end: u32) -> Result<(), FsError> {
+        let journal = self.area.superblock();
+        // The kernel leaves the first block behind the log unused.
+        let Some(first) = journal.end().checked_add(1).filter(|it| *it < journal.total_blocks())
+        else {
+            return Ok(());
+        };
+        let mut block = vec![0; self.area.block_size() as usize];
+        self.device.read_at(self.area.at(first)?, &mut block)?;
+        if fast_commit_of(&block) == Some(end) {
+            return Err(FsError::unsupported(
+                "fast commits that were not replayed (fast_commit): mount it once, or run e2fsck",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Every block that was revoked, with the last transaction that did so.
+    fn revoke(&self, end: u32) -> Result<HashMap<u64, u32>, FsError> {
+        let journal = self.area.superblock();
+        let mut revoked_in = HashMap::new();
+        self.each(end, |at, sequence, block, cursor| match block.kind {
+            DESCRIPTOR => cursor.skip(tags(block.bytes, journal).len()),
+            REVOKE => {
+                let blocks = revoked(block.bytes, journal)
+                    .ok_or_else(|| corrupt(at, "a revocation longer than its block"))?;
+                for block in blocks {
+                    revoked_in
+                        .entry(block)
+                        .and_modify(|last| {
+                            if is_after(sequence, *last) {
+                                *last = sequence;
+                            }
+                        })
+                        .or_insert(sequence);
+                }
+                if revoked_in.len() > MAX_REVOKED {
+                    return Err(FsError::unsupported(format!(
+                        "a journal that revokes more than {MAX_REVOKED} blocks"
+                    )));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        })?;
+        Ok(revoked_in)
+    }
+
+    /// Writes every block to where it belongs; gives how many.
+    fn write(&self, end: u32, revoked_in: &HashMap<u64, u32>) -> Result<u64, FsError> {
+        let journal = self.area.superblock();
+        let mut written = 0;
+        self.each(end, |at, sequence, block, cursor| {
+            if block.kind != DESCRIPTOR {
+                return Ok(());
+            }
+            if !tail_is_right(block.bytes, journal) {
+                return Err(corrupt(at, "wrong checksum"));
+            }
+            for tag in tags(block.bytes, journal) {
+                let at = cursor.block;
+                let mut bytes = cursor.read()?;
+                if revoked_in.get(&tag.block).is_some_and(|last| !is_after(sequence, *last)) {
+                    continue;
+                }
+                if !tag_is_right(tag, &bytes, sequence, journal) {
+                    return Err(corrupt(at, format_args!("wrong checksum of block {}", tag.block)));
+                }
+                if tag.escaped {
+                    bytes[..4].copy_from_slice(&MAGIC.to_be_bytes());
+                }
+                let to = tag
+                    .block
+                    .checked_mul(self.area.block_size())
+                    .filter(|to| {
+                        to.checked_add(self.area.block_size())
+                            .is_some_and(|end| end <= self.device.len())
+                    })
+                    .ok_or_else(|| corrupt(at, format_args!("block {} lies outside", tag.block)))?;
+                self.device.write_at(to, &bytes)?;
+                written += 1;
+            }
+            Ok(())
+        })?;
+        Ok(written)
+    }
+
+    /// Shows each descriptor and revocation of the whole transactions; `each` moves past what a
+    /// descriptor announces.
+    fn each(
+        &self,
+        end: u32,
+        mut each: impl FnMut(u32, u32, LogBlock<'_>, &mut Cursor<'_>) -> Result<(), FsError>,
+    ) -> Result<(), FsError> {
+        let mut cursor = self.cursor();
+        let mut sequence = self.area.superblock().sequence();
+        while sequence != end {
+            let at = cursor.block;
+            let bytes = cursor.read()?;
+            match header(&bytes) {
+                Some((COMMIT, found)) if found == sequence => sequence = sequence.wrapping_add(1),
+                Some((kind @ (DESCRIPTOR | REVOKE), found)) if found == sequence => {
+                    each(at, sequence, LogBlock { kind, bytes: &bytes }, &mut cursor)?;
+                }
+                _ => return Err(corrupt(at, format_args!("transaction {sequence} ends here"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct LogBlock<'a> {
+    kind: u32,
+    bytes: &'a [u8],
+}
+
+/// Whether a sequence number comes after another; they go round.
+fn is_after(sequence: u32, other: u32) -> bool {
+    sequence.wrapping_sub(other).cast_signed() > 0
+}
+
+fn corrupt(block: u32, problem: impl std::fmt::Display) -> FsError {
+    FsError::corrupt("journal", format_args!("journal block {block}"), problem)
+}
