@@ -3,6 +3,7 @@
 mod apply;
 mod conformance;
 mod crash;
+mod ext4_edit;
 mod guest;
 mod layers;
 mod random;

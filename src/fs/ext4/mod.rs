@@ -12,6 +12,7 @@ pub mod checksum;
 pub mod content;
 pub mod dir;
 pub mod directory;
+pub mod edit;
 pub mod extent;
 pub mod features;
 pub mod group;
@@ -42,7 +43,7 @@ pub const DRIVER: FsDriver = FsDriver {
     covers: "ext2, ext3, ext4",
     probe: Superblock::probe,
     open: |device| Ok(Box::new(open(device)?) as Box<dyn ReadFs>),
-    edit: None,
+    edit: Some(edit::open),
     judge: Some(judge::judge),
     judge_name: "ext4-view",
     check: Some(check::check),

@@ -1,0 +1,237 @@
+//! Editing ext2, ext3 and ext4 on a staged device.
+//!
+//! Nothing is journalled and nothing is ordered: nobody sees the device before
+//! [`EditFs::finish`] returns. Metadata changes are collected in [`store`] and written once, so
+//! that removing thousands of files is one change of each bitmap and inode table they lie in.
+
+mod attributes;
+mod bitmap;
+mod content;
+mod directory;
+mod nodes;
+mod orphans;
+mod seal;
+mod space;
+mod store;
+
+use std::sync::Arc;
+
+use self::directory::{Directory, check_name};
+use self::store::Store;
+use super::features::incompat;
+use super::inode::{ENCRYPT, ROOT, Time, VERITY, file_type_of_kind};
+use super::reader::Ext4;
+use super::superblock::Superblock;
+use crate::block::WriteBlocks;
+use crate::fs::{
+    EditFs, EditOptions, Freed, FsError, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs,
+};
+
+/// An open edit.
+struct Editor {
+    fs: Ext4<Store>,
+}
+
+/// Opens a filesystem for editing: replays its journal where it has to be, and finishes what was
+/// cut off (orphaned inodes).
+///
+/// # Errors
+/// `Unsupported` with the name of the feature or the state that forbids editing; `Corrupt`.
+pub fn open(
+    device: Arc<dyn WriteBlocks>,
+    options: &EditOptions,
+) -> Result<Box<dyn EditFs>, FsError> {
+    let superblock = Superblock::read(&*device)?;
+    if let Some(reason) = superblock.uneditable() {
+        return Err(FsError::Unsupported(reason));
+    }
+    if superblock.has_incompat(incompat::NEEDS_RECOVERY) {
+        return Err(FsError::unsupported("a journal that was not replayed"));
+    }
+    let store = Store::open(device, superblock, *options)?;
+    orphans::process(&store)?;
+    Ok(Box::new(Editor { fs: Ext4::new(store, false) }))
+}
+
+impl Editor {
+    fn store(&self) -> &Store {
+        self.fs.source()
+    }
+
+    /// The number of a node that may be edited: the root, or one of those not reserved.
+    fn number(&self, node: Node) -> Result<u32, FsError> {
+        u32::try_from(node.0)
+            .ok()
+            .filter(|&number| number == ROOT || number >= self.store().superblock.first_inode())
+            .ok_or(FsError::NotFound)
+    }
+
+    /// Opens a directory one of whose names is about to go.
+    fn directory_without(&self, dir: Node, name: &[u8]) -> Result<Directory<'_>, FsError> {
+        let number = self.number(dir)?;
+        if number == ROOT && name == b"lost+found" {
+            return Err(FsError::unsupported("removing lost+found, which e2fsck needs"));
+        }
+        Directory::open(self.store(), number)
+    }
+}
+
+impl EditFs for Editor {
+    fn view(&self) -> &dyn ReadFs {
+        &self.fs
+    }
+
+    fn create(
+        &mut self,
+        dir: Node,
+        name: &[u8],
+        kind: NewKind<'_>,
+        meta: &NewMeta,
+    ) -> Result<Node, FsError> {
+        check_name(name)?;
+        let mut dir = Directory::open(self.store(), self.number(dir)?)?;
+        if dir.is_taken(name)? {
+            return Err(FsError::Exists);
+        }
+        let file_type = file_type_of_kind(match kind {
+            NewKind::File(_) => Kind::File,
+            NewKind::Directory => Kind::Directory,
+            NewKind::Symlink(_) => Kind::Symlink,
+        });
+        let made = self.store().create(&mut dir.inode, kind, meta)?;
+        dir.insert(name, made, file_type)?;
+        dir.touch();
+        Ok(Node(u64::from(made)))
+    }
+
+    fn replace(&mut self, file: Node, content: &[u8]) -> Result<(), FsError> {
+        let store = self.store();
+        let mut inode = store.inode(self.number(file)?)?;
+        match inode.kind() {
+            Some(Kind::File) => {}
+            Some(Kind::Directory) => return Err(FsError::IsADirectory),
+            _ => return Err(FsError::CannotStore("content in what is not a regular file")),
+        }
+        if inode.has_flag(ENCRYPT) {
+            return Err(FsError::unsupported("changing an encrypted file"));
+        }
+        if inode.has_flag(VERITY) {
+            return Err(FsError::unsupported("changing a file that fs-verity protects"));
+        }
+        store.release_content(&mut inode)?;
+        store.write_content(&mut inode, content)?;
+        inode.set_time(Time::Modify, store.now());
+        inode.set_time(Time::Change, store.now());
+        store.put_inode(inode);
+        Ok(())
+    }
+
+    fn remove(&mut self, dir: Node, name: &[u8]) -> Result<(), FsError> {
+        let mut dir = self.directory_without(dir, name)?;
+        let found = dir.find(name)?.ok_or(FsError::NotFound)?;
+        let store = self.store();
+        let inode = store.named_inode(found.inode)?;
+        if inode.kind() == Some(Kind::Directory) {
+            if !Directory::open(store, found.inode)?.is_empty()? {
+                return Err(FsError::IsADirectory);
+            }
+            store.drop_directory(inode)?;
+            store.count_subdirectory(&mut dir.inode, false)?;
+        } else {
+            store.unlink(inode)?;
+        }
+        dir.remove(found)?;
+        dir.touch();
+        Ok(())
+    }
+
+    fn remove_tree(&mut self, dir: Node, name: &[u8]) -> Result<(), FsError> {
+        let mut dir = self.directory_without(dir, name)?;
+        let found = dir.find(name)?.ok_or(FsError::NotFound)?;
+        let store = self.store();
+        let inode = store.named_inode(found.inode)?;
+        if inode.kind() == Some(Kind::Directory) {
+            store.drop_tree(inode, dir.inode.number())?;
+            store.count_subdirectory(&mut dir.inode, false)?;
+        } else {
+            store.unlink(inode)?;
+        }
+        dir.remove(found)?;
+        dir.touch();
+        Ok(())
+    }
+
+    fn rename(
+        &mut self,
+        from: Node,
+        name: &[u8],
+        to: Node,
+        new_name: &[u8],
+    ) -> Result<(), FsError> {
+        check_name(new_name)?;
+        let mut old = self.directory_without(from, name)?;
+        let found = old.find(name)?.ok_or(FsError::NotFound)?;
+        let store = self.store();
+        let mut moved = store.named_inode(found.inode)?;
+        let kind = moved.kind().ok_or_else(|| moved.corrupt("inode", "no kind"))?;
+        let file_type = file_type_of_kind(kind);
+        let to = self.number(to)?;
+        if to == old.inode.number() {
+            if old.is_taken(new_name)? {
+                return Err(FsError::Exists);
+            }
+            old.remove(found)?;
+            old.insert(new_name, found.inode, file_type)?;
+            old.touch();
+        } else {
+            let mut new = Directory::open(store, to)?;
+            if new.is_taken(new_name)? {
+                return Err(FsError::Exists);
+            }
+            if kind == Kind::Directory {
+                if store.is_below(to, found.inode)? {
+                    return Err(FsError::BadName);
+                }
+                let mut directory = Directory::open(store, found.inode)?;
+                directory.set_parent(to)?;
+                moved = directory.inode;
+                store.count_subdirectory(&mut old.inode, false)?;
+                store.count_subdirectory(&mut new.inode, true)?;
+            }
+            old.remove(found)?;
+            new.insert(new_name, found.inode, file_type)?;
+            old.touch();
+            new.touch();
+        }
+        moved.set_time(Time::Change, store.now());
+        store.put_inode(moved);
+        Ok(())
+    }
+
+    fn set_meta(&mut self, node: Node, change: &MetaChange) -> Result<(), FsError> {
+        let store = self.store();
+        let mut inode = store.inode(self.number(node)?)?;
+        if let Some(mode) = change.mode {
+            inode.set_mode(inode.mode() & 0xf000 | mode & 0o7777);
+        }
+        if let Some(uid) = change.uid {
+            inode.set_uid(uid);
+        }
+        if let Some(gid) = change.gid {
+            inode.set_gid(gid);
+        }
+        for (which, time) in [(Time::Modify, change.mtime), (Time::Access, change.atime)] {
+            if let Some(time) = time {
+                inode.set_time(which, time);
+            }
+        }
+        store.change_attributes(&mut inode, &change.xattrs)?;
+        inode.set_time(Time::Change, store.now());
+        store.put_inode(inode);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Freed, FsError> {
+        seal::seal(self.fs.source())
+    }
+}

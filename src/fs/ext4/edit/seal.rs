@@ -1,0 +1,289 @@
+//! Writing an edit to the device, and zeroing everything that is nobody's.
+
+use super::store::Store;
+use crate::block::Extent;
+use crate::fs::ext4::features::{compat, ro_compat};
+use crate::fs::ext4::group::{GroupDescriptor, INODE_ZEROED, descriptor_at};
+use crate::fs::ext4::source::inode_location;
+use crate::fs::ext4::superblock::{STATE_ORPHAN, STATE_VALID, SUPERBLOCK_AT};
+use crate::fs::{Freed, FsError};
+
+/// How much of an inode table is read at a time.
+const TABLE_CHUNK: u64 = 256 << 10;
+
+/// Writes everything, scrubs, discards and flushes.
+pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
+    let mut freed = Freed::default();
+    if store.options.keep_free_space {
+        zero_freed_inodes(store, &mut freed)?;
+    } else {
+        let directories = scrub_tables(store, &mut freed)?;
+        for number in directories {
+            super::directory::scrub(store, number)?;
+        }
+    }
+    write_inodes(store)?;
+    write_blocks(store)?;
+    write_groups(store)?;
+    write_superblock(store)?;
+    discard(store, &mut freed)?;
+    store.device.flush()?;
+    Ok(freed)
+}
+
+/// A group's inode table: where it is, and how many of its inodes were ever used.
+struct Table {
+    at: u64,
+    used: u32,
+    size: u64,
+}
+
+impl Table {
+    fn of(store: &Store, descriptor: &GroupDescriptor) -> Self {
+        let superblock = &store.superblock;
+        let all = superblock.inodes_per_group();
+        let used = if descriptor.inode_bitmap_is_uninit(superblock) {
+            0
+        } else if superblock.has_group_checksum() {
+            all.saturating_sub(descriptor.unused_inodes())
+        } else {
+            all
+        };
+        Self {
+            at: descriptor.inode_table() * u64::from(superblock.block_size()),
+            used,
+            size: u64::from(superblock.inode_size()),
+        }
+    }
+
+    fn zero(&self, store: &Store, index: u32, count: u32) -> Result<(), FsError> {
+        let at = self.at + u64::from(index) * self.size;
+        Ok(store.device.zero(at, u64::from(count) * self.size)?)
+    }
+}
+
+/// Zeroes the inodes that this edit freed.
+fn zero_freed_inodes(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
+    let mut ranges = Vec::new();
+    for group in &store.state().groups {
+        if let Some(bitmap) = &group.inodes {
+            let table = Table::of(store, &group.descriptor);
+            bitmap.freed_runs(|index, count| {
+                freed.nodes += u64::from(count);
+                ranges.push((
+                    table.at + u64::from(index) * table.size,
+                    u64::from(count) * table.size,
+                ));
+            });
+        }
+    }
+    for (at, len) in ranges {
+        store.device.zero(at, len)?;
+    }
+    Ok(())
+}
+
+/// Zeroes every free inode that is not: names of old symlinks and inline content live there.
+/// Gives the directories in use.
+fn scrub_tables(store: &Store, freed: &mut Freed) -> Result<Vec<u32>, FsError> {
+    let superblock = &store.superblock;
+    let mut directories = Vec::new();
+    for number in 0..superblock.group_count() {
+        let (descriptor, loaded) = {
+            let mut state = store.state();
+            let group = state.group(number)?;
+            (group.descriptor.clone(), group.inodes.clone())
+        };
+        let table = Table::of(store, &descriptor);
+        if table.used > 0 {
+            let bitmap = match loaded {
+                Some(bitmap) => bitmap,
+                None => store.read_inodes(&descriptor, number)?,
+            };
+            bitmap.freed_runs(|_, count| freed.nodes += u64::from(count));
+            let first = number * superblock.inodes_per_group() + 1;
+            let mut stale: Option<(u32, u32)> = None;
+            for_each_inode(store, &table, &mut |index, raw| {
+                if bitmap.is_set(index) {
+                    let is_directory = raw.get(1).is_some_and(|byte| byte & 0xf0 == 0x40);
+                    if is_directory {
+                        directories.push(first + index);
+                    }
+                    return Ok(());
+                }
+                if raw.iter().all(|&byte| byte == 0) {
+                    return Ok(());
+                }
+                stale = match stale {
+                    Some((start, count)) if start + count == index => Some((start, count + 1)),
+                    other => {
+                        if let Some((start, count)) = other {
+                            table.zero(store, start, count)?;
+                        }
+                        Some((index, 1))
+                    }
+                };
+                Ok(())
+            })?;
+            if let Some((start, count)) = stale {
+                table.zero(store, start, count)?;
+            }
+        }
+        let rest = superblock.inodes_per_group() - table.used;
+        if rest > 0 && descriptor.flags() & INODE_ZEROED == 0 {
+            table.zero(store, table.used, rest)?;
+        }
+    }
+    Ok(directories)
+}
+
+/// Called with an inode's index in its group and its bytes.
+type VisitInode<'a> = &'a mut dyn FnMut(u32, &[u8]) -> Result<(), FsError>;
+
+/// Shows the inodes of a table's used part, those the device knows to be zero left out.
+fn for_each_inode(store: &Store, table: &Table, visit: VisitInode<'_>) -> Result<(), FsError> {
+    let end = u64::from(table.used) * table.size;
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    while at < end {
+        let extent = store.device.extent_at(table.at + at)?.at_most(end - at);
+        let whole = extent.len() / table.size * table.size;
+        if matches!(extent, Extent::Zero(_)) && whole > 0 {
+            at += whole;
+            continue;
+        }
+        let len = whole.max(table.size).min(TABLE_CHUNK);
+        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+        store.device.read_at(table.at + at, &mut buffer)?;
+        let first = u32::try_from(at / table.size).unwrap_or(u32::MAX);
+        let size = usize::try_from(table.size).unwrap_or(usize::MAX);
+        for (index, raw) in (first..).zip(buffer.chunks_exact(size)) {
+            visit(index, raw)?;
+        }
+        at += len;
+    }
+    Ok(())
+}
+
+fn write_inodes(store: &Store) -> Result<(), FsError> {
+    let inodes = std::mem::take(&mut store.state().inodes);
+    let mut places = Vec::with_capacity(inodes.len());
+    for inode in inodes.values() {
+        let (block, at) = inode_location(store, inode.number())?;
+        places.push((block * store.block_len() as u64 + at as u64, inode));
+    }
+    places.sort_unstable_by_key(|(at, _)| *at);
+    for (at, inode) in places {
+        store.device.write_at(at, inode.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_blocks(store: &Store) -> Result<(), FsError> {
+    let blocks = std::mem::take(&mut store.state().blocks);
+    for (block, bytes) in blocks {
+        store.device.write_at(block * bytes.len() as u64, &bytes)?;
+    }
+    Ok(())
+}
+
+fn write_groups(store: &Store) -> Result<(), FsError> {
+    let superblock = &store.superblock;
+    let block_size = u64::from(superblock.block_size());
+    for (number, group) in (0..).zip(&mut store.state().groups) {
+        if !group.changed {
+            continue;
+        }
+        let descriptor = &mut group.descriptor;
+        if let Some(bitmap) = group.blocks.as_ref().filter(|bitmap| bitmap.is_changed()) {
+            descriptor.set_block_bitmap_checksum(superblock, bitmap.as_bytes());
+            store.device.write_at(descriptor.block_bitmap() * block_size, bitmap.as_bytes())?;
+        }
+        if let Some(bitmap) = group.inodes.as_ref().filter(|bitmap| bitmap.is_changed()) {
+            descriptor.set_inode_bitmap_checksum(superblock, bitmap.as_bytes());
+            store.device.write_at(descriptor.inode_bitmap() * block_size, bitmap.as_bytes())?;
+        }
+        descriptor.update_checksum(superblock, number);
+        store.device.write_at(descriptor_at(superblock, number), descriptor.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_superblock(store: &Store) -> Result<(), FsError> {
+    let mut superblock = store.superblock.clone();
+    let state = store.state();
+    let (mut clusters, mut inodes) = (0u64, 0u32);
+    for group in &state.groups {
+        clusters = clusters.saturating_add(u64::from(group.descriptor.free_clusters()));
+        inodes = inodes.saturating_add(group.descriptor.free_inodes());
+    }
+    // The superblock counts blocks where the descriptors count clusters.
+    let ratio = u64::from(superblock.cluster_blocks());
+    superblock.set_free_clusters(clusters.saturating_mul(ratio));
+    superblock.set_free_inodes(inodes);
+    superblock.set_last_orphan(0);
+    superblock.set_ro_compat(ro_compat::ORPHAN_PRESENT, false);
+    superblock.set_state(superblock.state() & !STATE_ORPHAN | STATE_VALID);
+    if state.large_file {
+        superblock.set_ro_compat(ro_compat::LARGE_FILE, true);
+    }
+    if state.ext_attr {
+        superblock.set_compat(compat::EXT_ATTR, true);
+    }
+    superblock.set_write_time(store.now().seconds);
+    Ok(store.device.write_at(SUPERBLOCK_AT, &superblock.to_bytes())?)
+}
+
+/// Zeroes the free clusters: all of them, or with `keep_free_space` those this edit freed.
+fn discard(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
+    let superblock = &store.superblock;
+    let block_size = u64::from(superblock.block_size());
+    let ratio = u64::from(superblock.cluster_blocks());
+    let cluster_bytes = store.cluster_bytes();
+    let size = superblock.size();
+    let mut pending: Option<(u64, u64)> = None;
+    for number in 0..superblock.group_count() {
+        let first = superblock.group_first_block(number);
+        let mut runs = Vec::new();
+        let (descriptor, loaded) = {
+            let mut state = store.state();
+            let group = state.group(number)?;
+            if let Some(bitmap) = &group.blocks {
+                bitmap.freed_runs(|_, len| freed.bytes += u64::from(len) * cluster_bytes);
+                if store.options.keep_free_space {
+                    bitmap.freed_runs(|at, len| runs.push((at, len)));
+                } else {
+                    bitmap.free_runs(|at, len| runs.push((at, len)));
+                }
+            }
+            (group.descriptor.clone(), group.blocks.is_some())
+        };
+        if !loaded && !store.options.keep_free_space {
+            let bitmap = store.read_clusters(&descriptor, number)?;
+            bitmap.free_runs(|at, len| runs.push((at, len)));
+        }
+        for (at, len) in runs {
+            let start = (first + u64::from(at) * ratio) * block_size;
+            let end = (start + u64::from(len) * cluster_bytes).min(size);
+            // Free space often goes on over a group's end.
+            pending = match pending {
+                Some((from, to)) if to == start => Some((from, end)),
+                other => {
+                    zero(store, other, freed)?;
+                    Some((start, end))
+                }
+            };
+        }
+    }
+    zero(store, pending, freed)
+}
+
+fn zero(store: &Store, range: Option<(u64, u64)>, freed: &mut Freed) -> Result<(), FsError> {
+    if let Some((start, end)) = range
+        && start < end
+    {
+        freed.discarded += end - start;
+        store.device.zero(start, end - start)?;
+    }
+    Ok(())
+}

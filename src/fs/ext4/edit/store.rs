@@ -1,0 +1,314 @@
+//! The state an edit works on: what has changed so far, over what is on the device.
+//!
+//! File content goes to the device at once; metadata (inodes, directory and mapping blocks,
+//! bitmaps, descriptors) is kept here and written once, in [`super::seal`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::bitmap::{self, Bitmap};
+use crate::block::WriteBlocks;
+use crate::fs::ext4::features::incompat;
+use crate::fs::ext4::group::GroupDescriptor;
+use crate::fs::ext4::inode::Inode;
+use crate::fs::ext4::source::{DeviceSource, Source, read_inode};
+use crate::fs::ext4::superblock::Superblock;
+use crate::fs::{EditOptions, FsError, Timestamp};
+
+/// The editor's state. Every method takes `&self`: the view reads through the same value.
+pub(super) struct Store {
+    pub(super) device: Arc<dyn WriteBlocks>,
+    pub(super) superblock: Superblock,
+    pub(super) options: EditOptions,
+    /// Where the filesystem's own metadata lies, ascending: first block and the block past it.
+    zones: Vec<(u64, u64)>,
+    on_disk: DeviceSource,
+    state: Mutex<State>,
+}
+
+/// What has changed.
+pub(super) struct State {
+    pub(super) groups: Vec<Group>,
+    pub(super) blocks: BTreeMap<u64, Arc<[u8]>>,
+    pub(super) inodes: HashMap<u32, Inode>,
+    /// A file longer than 2 GiB was written: the feature has to be on.
+    pub(super) large_file: bool,
+    /// An attribute block was made: the feature has to be on.
+    pub(super) ext_attr: bool,
+    /// A counter that makes the generations of new inodes differ.
+    pub(super) created: u32,
+}
+
+/// A group: its descriptor, and its bitmaps once they were needed.
+pub(super) struct Group {
+    pub(super) descriptor: GroupDescriptor,
+    pub(super) changed: bool,
+    pub(super) blocks: Option<Bitmap>,
+    pub(super) inodes: Option<Bitmap>,
+}
+
+impl Store {
+    pub(super) fn open(
+        device: Arc<dyn WriteBlocks>,
+        superblock: Superblock,
+        options: EditOptions,
+    ) -> Result<Self, FsError> {
+        let on_disk = DeviceSource::new(Arc::clone(&device) as _, superblock.clone());
+        let mut groups = Vec::new();
+        for number in 0..superblock.group_count() {
+            groups.push(Group {
+                descriptor: on_disk.group(number)?,
+                changed: false,
+                blocks: None,
+                inodes: None,
+            });
+        }
+        let zones = zones(&superblock, &groups);
+        let state = State {
+            groups,
+            blocks: BTreeMap::new(),
+            inodes: HashMap::new(),
+            large_file: false,
+            ext_attr: false,
+            created: 0,
+        };
+        Ok(Self { device, superblock, options, zones, on_disk, state: Mutex::new(state) })
+    }
+
+    /// The changes. Not held over a call of another method of the store.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.options.now
+    }
+
+    pub(super) fn block_len(&self) -> usize {
+        self.superblock.block_len()
+    }
+
+    /// Bytes of a cluster, the unit of allocation.
+    pub(super) fn cluster_bytes(&self) -> u64 {
+        u64::from(self.superblock.block_size()) * u64::from(self.superblock.cluster_blocks())
+    }
+
+    /// Whether any of these blocks is the filesystem's own metadata.
+    pub(super) fn is_metadata(&self, block: u64, count: u64) -> bool {
+        let end = block.saturating_add(count);
+        let after = self.zones.partition_point(|&(start, _)| start < end);
+        after.checked_sub(1).and_then(|n| self.zones.get(n)).is_some_and(|&(_, past)| past > block)
+    }
+
+    /// An inode in use.
+    pub(super) fn inode(&self, number: u32) -> Result<Inode, FsError> {
+        read_inode(self, number)
+    }
+
+    /// Keeps a changed inode.
+    pub(super) fn put_inode(&self, mut inode: Inode) {
+        inode.update_checksum(&self.superblock);
+        self.state().inodes.insert(inode.number(), inode);
+    }
+
+    /// Keeps a changed block of metadata.
+    pub(super) fn put_block(&self, block: u64, bytes: Vec<u8>) {
+        self.state().blocks.insert(block, bytes.into());
+    }
+
+    /// A group with its bitmap of clusters.
+    pub(super) fn with_clusters<T>(
+        &self,
+        number: u32,
+        with: impl FnOnce(&mut GroupDescriptor, &mut Bitmap) -> T,
+    ) -> Result<T, FsError> {
+        let mut state = self.state();
+        let group = state.group(number)?;
+        if group.blocks.is_none() {
+            group.blocks = Some(self.read_clusters(&group.descriptor, number)?);
+        }
+        let Some(bitmap) = &mut group.blocks else { return Err(FsError::NotFound) };
+        let result = with(&mut group.descriptor, bitmap);
+        group.changed |= bitmap.is_changed();
+        Ok(result)
+    }
+
+    /// A group with its bitmap of inodes.
+    pub(super) fn with_inodes<T>(
+        &self,
+        number: u32,
+        with: impl FnOnce(&mut GroupDescriptor, &mut Bitmap) -> T,
+    ) -> Result<T, FsError> {
+        let mut state = self.state();
+        let group = state.group(number)?;
+        if group.inodes.is_none() {
+            group.inodes = Some(self.read_inodes(&group.descriptor, number)?);
+        }
+        let Some(bitmap) = &mut group.inodes else { return Err(FsError::NotFound) };
+        let result = with(&mut group.descriptor, bitmap);
+        group.changed |= bitmap.is_changed();
+        Ok(result)
+    }
+
+    /// Reads a bitmap of clusters from the disk, or works out one that was never written.
+    pub(super) fn read_clusters(
+        &self,
+        descriptor: &GroupDescriptor,
+        number: u32,
+    ) -> Result<Bitmap, FsError> {
+        let superblock = &self.superblock;
+        if descriptor.block_bitmap_is_uninit(superblock) {
+            return Ok(self.initial_clusters(descriptor, number));
+        }
+        let bytes = self.read_bitmap(descriptor.block_bitmap())?;
+        if !descriptor.block_bitmap_is_right(superblock, &bytes) {
+            return Err(FsError::corrupt(
+                "block bitmap",
+                format_args!("group {number}"),
+                "wrong checksum",
+            ));
+        }
+        Ok(Bitmap::new(&bytes, superblock.group_clusters(number)))
+    }
+
+    /// Reads a bitmap of inodes from the disk, or makes one that was never written.
+    pub(super) fn read_inodes(
+        &self,
+        descriptor: &GroupDescriptor,
+        number: u32,
+    ) -> Result<Bitmap, FsError> {
+        let superblock = &self.superblock;
+        let bits = superblock.inodes_per_group();
+        if descriptor.inode_bitmap_is_uninit(superblock) {
+            return Ok(Bitmap::new(&vec![0; self.block_len()], bits));
+        }
+        let bytes = self.read_bitmap(descriptor.inode_bitmap())?;
+        if !descriptor.inode_bitmap_is_right(superblock, &bytes) {
+            return Err(FsError::corrupt(
+                "inode bitmap",
+                format_args!("group {number}"),
+                "wrong checksum",
+            ));
+        }
+        Ok(Bitmap::new(&bytes, bits))
+    }
+
+    fn read_bitmap(&self, block: u64) -> Result<Vec<u8>, FsError> {
+        let mut bytes = vec![0; self.block_len()];
+        self.device.read_at(block * bytes.len() as u64, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The bitmap of a group that holds nothing but its own metadata.
+    fn initial_clusters(&self, descriptor: &GroupDescriptor, number: u32) -> Bitmap {
+        let superblock = &self.superblock;
+        let mut bytes = vec![0; self.block_len()];
+        let mut mark = |block: u64, count: u64| {
+            for block in block..block.saturating_add(count) {
+                if let Some((group, cluster)) = superblock.group_of_block(block)
+                    && group == number
+                {
+                    bitmap::set(&mut bytes, cluster);
+                }
+            }
+        };
+        mark(superblock.group_first_block(number), base_blocks(superblock, number));
+        mark(descriptor.block_bitmap(), 1);
+        mark(descriptor.inode_bitmap(), 1);
+        mark(descriptor.inode_table(), u64::from(superblock.inode_table_blocks()));
+        Bitmap::new(&bytes, superblock.group_clusters(number))
+    }
+}
+
+impl State {
+    pub(super) fn group(&mut self, number: u32) -> Result<&mut Group, FsError> {
+        self.groups.get_mut(number as usize).ok_or(FsError::NotFound)
+    }
+}
+
+/// How many blocks at a group's start hold the superblock's copy and the descriptors.
+fn base_blocks(superblock: &Superblock, group: u32) -> u64 {
+    let per_block = superblock.block_size() / u32::from(superblock.desc_size()).max(1);
+    let has_copy = superblock.group_has_superblock(group);
+    let meta = superblock.has_incompat(incompat::META_BG);
+    if meta && group / per_block >= superblock.first_meta_group() {
+        let within = group % per_block;
+        let descriptors = within == 0 || within == 1 || within == per_block - 1;
+        return u64::from(has_copy) + u64::from(descriptors);
+    }
+    if !has_copy {
+        return 0;
+    }
+    let descriptor_blocks = if meta {
+        superblock.first_meta_group()
+    } else {
+        superblock.group_count().div_ceil(per_block)
+    };
+    1 + u64::from(descriptor_blocks) + u64::from(superblock.reserved_descriptor_blocks())
+}
+
+/// Where the filesystem's own metadata lies, merged.
+fn zones(superblock: &Superblock, groups: &[Group]) -> Vec<(u64, u64)> {
+    let table = u64::from(superblock.inode_table_blocks());
+    let mut zones = vec![(0, u64::from(superblock.first_data_block()) + 1)];
+    for (number, group) in (0..).zip(groups) {
+        let first = superblock.group_first_block(number);
+        zones.push((first, first + base_blocks(superblock, number)));
+        let descriptor = &group.descriptor;
+        for (at, count) in [
+            (descriptor.block_bitmap(), 1),
+            (descriptor.inode_bitmap(), 1),
+            (descriptor.inode_table(), table),
+        ] {
+            zones.push((at, at + count));
+        }
+    }
+    zones.retain(|(start, end)| start < end);
+    zones.sort_unstable();
+    zones.dedup_by(|next, kept| {
+        let touches = next.0 <= kept.1;
+        if touches {
+            kept.1 = kept.1.max(next.1);
+        }
+        touches
+    });
+    zones
+}
+
+impl Source for Store {
+    fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    fn block(&self, block: u64) -> Result<Arc<[u8]>, FsError> {
+        if let Some(bytes) = self.state().blocks.get(&block) {
+            return Ok(Arc::clone(bytes));
+        }
+        self.on_disk.block(block)
+    }
+
+    fn content(&self, at: u64, dst: &mut [u8]) -> Result<(), FsError> {
+        self.on_disk.content(at, dst)
+    }
+
+    fn group(&self, group: u32) -> Result<GroupDescriptor, FsError> {
+        Ok(self.state().group(group)?.descriptor.clone())
+    }
+
+    fn inode_bytes(&self, number: u32) -> Result<Inode, FsError> {
+        let (group, index) = self.superblock.group_of_inode(number).ok_or(FsError::NotFound)?;
+        {
+            let mut state = self.state();
+            if let Some(inode) = state.inodes.get(&number) {
+                return Ok(inode.clone());
+            }
+            // A removed inode's bytes stay on the device until the end.
+            if let Some(bitmap) = &state.group(group)?.inodes
+                && !bitmap.is_set(index)
+            {
+                return Err(FsError::NotFound);
+            }
+        }
+        self.on_disk.inode_bytes(number)
+    }
+}
