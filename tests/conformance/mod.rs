@@ -2,3 +2,5 @@
 
 pub(crate) mod block;
 pub(crate) mod image;
+pub(crate) mod drivers;
+pub(crate) mod fs;

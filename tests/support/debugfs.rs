@@ -139,7 +139,7 @@ pub(crate) fn snapshot(image: &Path) -> Snapshot {
         } else {
             None
         };
-        if file {
+        if file && number("Size:") != 0 {
             dumps.push(inode);
         }
         let device = matches!(kind, Kind::BlockDevice | Kind::CharDevice).then(|| {
@@ -154,6 +154,8 @@ pub(crate) fn snapshot(image: &Path) -> Snapshot {
             .filter_map(|line| line.strip_prefix("  "))
             .filter_map(|line| line.split_once(" ("))
             .map(|(name, _)| name.to_owned())
+            // Where inline data that does not fit into the block map goes on.
+            .filter(|name| name != "system.data")
             .collect();
         let xattrs = names.into_iter().map(|name| (name, Vec::new())).collect();
         objects.insert(
@@ -163,7 +165,7 @@ pub(crate) fn snapshot(image: &Path) -> Snapshot {
                 mode: Some((mode_of[&inode] & 0o7777) as u16),
                 owner: Some((number("User:"), number("Group:"))),
                 size: if file { u64::from(number("Size:")) } else { 0 },
-                content: None,
+                content: file.then(|| Digest::of(b"")),
                 target,
                 device,
                 xattrs: Some(xattrs),
@@ -195,9 +197,11 @@ pub(crate) fn snapshot(image: &Path) -> Snapshot {
         script(image, false, &commands);
     }
     for inode in dumps {
-        let bytes = fs::read(out.path().join(inode.to_string())).unwrap();
+        let mut bytes = fs::read(out.path().join(inode.to_string())).unwrap();
         let object = objects.get_mut(&inode).expect("listed");
         if object.kind == Some(Kind::File) {
+            // Of inline data debugfs dumps the room it has and not what is used of it.
+            bytes.truncate(object.size as usize);
             object.content = Some(Digest::of(&bytes));
         } else {
             object.target = Some(bytes);

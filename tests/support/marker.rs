@@ -37,3 +37,10 @@ pub(crate) fn content(number: u32, len: usize) -> Vec<u8> {
     line.push(b'\n');
     line.iter().copied().cycle().take(len).collect()
 }
+
+/// A symlink target of `len` bytes that repeats a marker, in names of ordinary length.
+pub(crate) fn target(number: u32, len: usize) -> Vec<u8> {
+    let mut name = marker(number);
+    name.push(b'/');
+    name.iter().copied().cycle().take(len).collect()
+}

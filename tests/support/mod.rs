@@ -2,6 +2,7 @@
 
 pub(crate) mod debugfs;
 pub(crate) mod disk;
+pub(crate) mod ext4_shapes;
 pub(crate) mod ext4_view;
 pub(crate) mod marker;
 pub(crate) mod model;

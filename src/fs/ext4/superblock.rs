@@ -410,14 +410,17 @@ impl Superblock {
         u32_at(&self.raw, 0x4c)
     }
 
-    /// Free blocks (clusters times their blocks, with bigalloc: the field counts clusters).
+    /// Free clusters (blocks without bigalloc). The field itself counts blocks, unlike the group
+    /// descriptors'.
     pub fn free_clusters(&self) -> u64 {
         let high = if self.has_incompat(incompat::BITS64) { u32_at(&self.raw, 0x158) } else { 0 };
-        u64::from(high) << 32 | u64::from(u32_at(&self.raw, 0xc))
+        (u64::from(high) << 32 | u64::from(u32_at(&self.raw, 0xc)))
+            / u64::from(self.cluster_blocks().max(1))
     }
 
     /// Sets the count of free clusters (blocks without bigalloc).
     pub fn set_free_clusters(&mut self, count: u64) {
+        let count = count.saturating_mul(u64::from(self.cluster_blocks()));
         put32(&mut self.raw, 0xc, low32(count));
         if self.has_incompat(incompat::BITS64) {
             put32(&mut self.raw, 0x158, high32(count));
