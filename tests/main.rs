@@ -5,6 +5,7 @@ mod conformance;
 mod crash;
 mod ext4_edit;
 mod guest;
+mod images;
 mod layers;
 mod random;
 mod recipes;

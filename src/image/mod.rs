@@ -190,7 +190,9 @@ impl Image {
             .open(path)
             .map_err(|error| match (error.kind(), access) {
                 (
-                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem,
+                    std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::ReadOnlyFilesystem
+                    | std::io::ErrorKind::ExecutableFileBusy,
                     Access::Seal,
                 ) => ImageError::caller(path, format!("it cannot be written: {error}")),
                 _ => ImageError::io(path, "open", error),

@@ -32,6 +32,8 @@ struct State {
     allocator: Allocator,
     /// Guest clusters of which a part was zeroed: perhaps nothing is left of them.
     zeroed_in_part: BTreeSet<u64>,
+    /// Guest bytes, one in each L2 table that lost entries.
+    thinned: BTreeSet<u64>,
     /// Compressed clusters that were given up.
     given_up: Vec<Compressed>,
     keep_free_space: bool,
@@ -66,6 +68,7 @@ impl Qcow2Edit {
         let state = State {
             allocator: Allocator::new(keep_free_space),
             zeroed_in_part: BTreeSet::new(),
+            thinned: BTreeSet::new(),
             given_up: Vec::new(),
             keep_free_space,
             finished: false,
@@ -94,6 +97,7 @@ impl Qcow2Edit {
             }
         }
         edit.wipe_compressed()?;
+        edit.drop_empty_tables()?;
         edit.tables.pages.flush()?;
         edit.sweep()?;
         edit.state.finished = true;
@@ -420,7 +424,30 @@ impl Edit<'_> {
             return Ok(());
         }
         self.set_entry(cluster_at, wanted)?;
+        if wanted == empty {
+            let covered = self.cluster() * self.tables.header.l2_entries();
+            self.state.thinned.insert(cluster_at / covered * covered);
+        }
         self.release(entry)
+    }
+
+    /// Frees L2 tables that map nothing any more.
+    fn drop_empty_tables(&mut self) -> Result<(), ImageError> {
+        for at in std::mem::take(&mut self.state.thinned) {
+            let Some(table) = self.tables.l2_table(at)? else { continue };
+            let mut empty = true;
+            for_each_entry(self.tables, table, |_, _, _| {
+                empty = false;
+                Ok(())
+            })?;
+            if empty {
+                let place = self.tables.l1_at(at);
+                self.tables.pages.set_word(place, 0)?;
+                self.tables.pages.forget(table, self.cluster());
+                self.free(table)?;
+            }
+        }
+        Ok(())
     }
 
     /// Wipes the compressed clusters that were given up from host clusters that stay in use.
