@@ -7,6 +7,7 @@ mod ext4_edit;
 mod guest;
 mod images;
 mod layers;
+mod operations;
 mod random;
 mod recipes;
 #[allow(dead_code, reason = "each test module uses its share")]

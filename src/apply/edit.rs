@@ -2,7 +2,7 @@
 
 use super::verify::find;
 use crate::fs::{EditFs, FsError, Kind, MetaChange, NewKind, NewMeta, Node};
-use crate::operation::Action;
+use crate::operation::{Action, Replaced};
 use crate::path::GuestPath;
 
 /// Makes changes in their order; a directory's own metadata last of all, because each name that
@@ -41,19 +41,15 @@ fn is_directory(editor: &dyn EditFs, path: &GuestPath) -> Result<bool, FsError> 
 /// What the editor says; the editor is spent then.
 pub fn edit(editor: &mut dyn EditFs, path: &GuestPath, action: &Action) -> Result<(), FsError> {
     match action {
-        Action::Remove { .. } => {
-            let (dir, name) = place(editor, path)?;
-            let node = editor.view().lookup(dir, name)?.ok_or(FsError::NotFound)?;
-            if editor.view().stat(node)?.kind == Kind::Directory {
-                editor.remove_tree(dir, name)
-            } else {
-                editor.remove(dir, name)
-            }
+        Action::Remove { .. } => remove(editor, path),
+        Action::CreateFile { content, meta, replaces } => {
+            create(editor, path, NewKind::File(content), meta, replaces.as_ref())
         }
-        Action::CreateFile { content, meta } => create(editor, path, NewKind::File(content), meta),
-        Action::CreateDirectory { meta } => create(editor, path, NewKind::Directory, meta),
-        Action::CreateSymlink { target, meta } => {
-            create(editor, path, NewKind::Symlink(target), meta)
+        Action::CreateDirectory { meta, replaces } => {
+            create(editor, path, NewKind::Directory, meta, replaces.as_ref())
+        }
+        Action::CreateSymlink { target, meta, replaces } => {
+            create(editor, path, NewKind::Symlink(target), meta, replaces.as_ref())
         }
         Action::Update { content, meta, .. } => {
             let node = find(editor.view(), path)?.ok_or(FsError::NotFound)?;
@@ -68,12 +64,26 @@ pub fn edit(editor: &mut dyn EditFs, path: &GuestPath, action: &Action) -> Resul
     }
 }
 
+fn remove(editor: &mut dyn EditFs, path: &GuestPath) -> Result<(), FsError> {
+    let (dir, name) = place(editor, path)?;
+    let node = editor.view().lookup(dir, name)?.ok_or(FsError::NotFound)?;
+    if editor.view().stat(node)?.kind == Kind::Directory {
+        editor.remove_tree(dir, name)
+    } else {
+        editor.remove(dir, name)
+    }
+}
+
 fn create(
     editor: &mut dyn EditFs,
     path: &GuestPath,
     kind: NewKind<'_>,
     meta: &NewMeta,
+    replaces: Option<&Replaced>,
 ) -> Result<(), FsError> {
+    if replaces.is_some() {
+        remove(editor, path)?;
+    }
     let (dir, name) = place(editor, path)?;
     editor.create(dir, name, kind, meta).map(|_| ())
 }

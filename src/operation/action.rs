@@ -17,26 +17,35 @@ pub enum Action {
         /// How many bytes of content go.
         bytes: u64,
     },
-    /// Make a regular file that was not there.
+    /// Make a regular file where nothing is, or in place of what is there.
     CreateFile {
         /// Its content.
         #[serde(with = "crate::content::as_text_or_base64")]
         content: Vec<u8>,
         /// Its owner, mode and xattrs.
         meta: NewMeta,
+        /// What is removed first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Replaced>,
     },
-    /// Make a directory that was not there.
+    /// Make a directory where nothing is, or in place of what is there.
     CreateDirectory {
         /// Its owner, mode and xattrs.
         meta: NewMeta,
+        /// What is removed first; a directory with everything below it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Replaced>,
     },
-    /// Make a symlink that was not there.
+    /// Make a symlink where nothing is, or in place of what is there.
     CreateSymlink {
         /// Its target.
         #[serde(with = "crate::content::as_text_or_base64")]
         target: Vec<u8>,
         /// Its owner and xattrs (the mode is 0777).
         meta: NewMeta,
+        /// What is removed first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Replaced>,
     },
     /// Change a file's content, or metadata, or both; everything not named stays.
     Update {
@@ -49,6 +58,18 @@ pub enum Action {
         #[serde(default)]
         meta: MetaChange,
     },
+}
+
+/// What a new object takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replaced {
+    /// What it is.
+    pub kind: Kind,
+    /// How many nodes go, the path's own included.
+    pub nodes: u64,
+    /// How many bytes of content go.
+    pub bytes: u64,
 }
 
 mod optional_content {

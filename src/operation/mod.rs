@@ -1,5 +1,36 @@
 //! Operations: what to clean, written down in YAML, and the verbs they are made of.
+//!
+//! A file is read into a tree that knows its lines ([`LoadError`] tells every problem at once),
+//! checked against the tables that the JSON Schema is made from too, and becomes an [`Operation`].
+//! Its steps are worked out against a [`Draft`] of one guest.
+//!
+//! Within a step, `{name}` stands for the value of the declared parameter `name`, in a regular
+//! expression as literal text; any other brace stays as it is. A path that begins with `~/` stands
+//! for every home directory: root's, those in the guest's `passwd`, and `/home/*`.
 
 mod action;
+mod before;
+mod catalogue;
+mod draft;
+mod load;
+mod problem;
+mod schema;
+mod selection;
+mod shape;
+mod step;
+mod targets;
+mod when;
+mod yaml;
 
-pub use action::Action;
+pub use action::{Action, Replaced};
+pub use before::before;
+pub use catalogue::{Catalogue, CatalogueError, load_file};
+pub use draft::{CHANGES, Draft, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target};
+pub use load::{Class, Operation, Parameter, ParameterType};
+pub use problem::{At, LoadError, Problem, nearest};
+pub use schema::json_schema;
+pub use selection::Selection;
+pub use shape::{Field, Shape};
+pub use step::{Propose, Step, StepError, VERBS, Verb};
+pub use targets::{Scan, Targets};
+pub use when::When;

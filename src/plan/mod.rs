@@ -1,1 +1,178 @@
 //! Planning: guest and operations in, every change worked out, nothing written.
+
+mod build;
+mod file;
+mod outcome;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::fs::Timestamp;
+use crate::guest::{Disk, Facts};
+use crate::operation::Action;
+use crate::path::GuestPath;
+use crate::volume::VolumeId;
+
+pub use crate::operation::before;
+pub use build::{PlanError, plan};
+pub use file::{PlanFileError, SCHEMA};
+pub use outcome::{OperationOutcome, Outcome, Refusal};
+
+/// What identifies the image that a plan is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageFacts {
+    /// The image format: `raw`, `qcow2`.
+    pub format: String,
+    /// The disk's size as the guest sees it, in bytes.
+    pub virtual_size: u64,
+    /// The partition table's id, as `blkid` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_uuid: Option<String>,
+}
+
+/// A guest that a plan is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedGuest {
+    /// The volume of its root filesystem.
+    pub root: VolumeId,
+    /// What it is.
+    pub facts: Facts,
+    /// What was odd about it, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// An operation that a plan was worked out from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationRef {
+    /// Its name.
+    pub name: String,
+    /// The digest of its file.
+    pub digest: Digest,
+    /// Every parameter's value, set or default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A filesystem of a guest that can be edited: it is, and its free space is discarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedFilesystem {
+    /// Its volume.
+    pub volume: VolumeId,
+    /// The driver's name.
+    pub driver: String,
+    /// Its UUID, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+}
+
+/// One change of one path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Its place in the plan, from 1.
+    pub id: u32,
+    /// Which guest, by its place in the plan.
+    pub guest: u32,
+    /// The operation that asks for it.
+    pub operation: String,
+    /// Other operations that ask for it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// The volume of the path's filesystem.
+    pub volume: VolumeId,
+    /// The path within that filesystem.
+    pub fs_path: GuestPath,
+    /// The path in the guest.
+    pub path: GuestPath,
+    /// The digest of what is there (see [`before()`]).
+    pub before: Digest,
+    /// What is done.
+    pub action: Action,
+    /// Which pattern or argument of the operation asks for it.
+    pub why: String,
+}
+
+/// Everything a run is going to do, complete in itself: applying needs this and the image.
+///
+/// Changes are sorted by guest and path, a directory before what is in it; in that order they can
+/// be applied. Each `(volume, fs_path)` has one change at most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The format of this value: [`SCHEMA`].
+    pub schema: u32,
+    /// The tool's name and version.
+    pub tool: String,
+    /// Which image it is for.
+    pub image: ImageFacts,
+    /// The time given to everything that is changed.
+    pub now: Timestamp,
+    /// Space that was free before is left as it is.
+    pub keep_free_space: bool,
+    /// The guests in the image.
+    pub guests: Vec<PlannedGuest>,
+    /// The operations, in the order they were worked out.
+    pub operations: Vec<OperationRef>,
+    /// The filesystems that are edited.
+    pub filesystems: Vec<PlannedFilesystem>,
+    /// Every change.
+    pub changes: Vec<Change>,
+    /// What became of each operation in each guest.
+    pub outcomes: Vec<OperationOutcome>,
+    /// Paths that are left alone although an operation names them, and why.
+    pub refusals: Vec<Refusal>,
+}
+
+/// What planning needs to know beside guests and operations.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// Which image it is.
+    pub image: ImageFacts,
+    /// The time to give to everything that is changed; no clock is read.
+    pub now: Timestamp,
+    /// Leave space that was free before as it is.
+    pub keep_free_space: bool,
+    /// The image's filesystems.
+    pub filesystems: Vec<FilesystemFacts>,
+}
+
+/// A filesystem of the image, and whether it can be edited.
+#[derive(Clone, Debug)]
+pub struct FilesystemFacts {
+    /// Its volume, driver and UUID.
+    pub filesystem: PlannedFilesystem,
+    /// Why it cannot be edited, where it cannot.
+    pub read_only: Option<String>,
+}
+
+impl FilesystemFacts {
+    /// The filesystems of a disk that could be opened.
+    pub fn of(disk: &Disk) -> Vec<Self> {
+        let mut found = Vec::new();
+        for filesystem in &disk.filesystems {
+            let Ok(fs) = &filesystem.fs else { continue };
+            let info = fs.info();
+            let read_only = match (filesystem.driver.edit, info.read_only_because) {
+                (None, _) => Some(format!("{} cannot be edited", info.kind)),
+                (_, Some(reason)) => Some(format!("{} cannot be edited: {reason}", info.kind)),
+                (Some(_), None) => None,
+            };
+            found.push(Self {
+                filesystem: PlannedFilesystem {
+                    volume: filesystem.volume.clone(),
+                    driver: filesystem.driver.name.to_owned(),
+                    uuid: info.uuid,
+                },
+                read_only,
+            });
+        }
+        found
+    }
+}

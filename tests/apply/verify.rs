@@ -122,15 +122,18 @@ pub(crate) fn changes(random: &mut Random, fs: &dyn ReadFs) -> BTreeMap<GuestPat
             (4 | 5, Kind::Directory) => {
                 let meta = meta(random);
                 let content = b"made anew\n".to_vec();
-                changes.insert(path.join(b"new file"), Action::CreateFile { content, meta });
+                changes.insert(
+                    path.join(b"new file"),
+                    Action::CreateFile { content, meta, replaces: None },
+                );
                 continue;
             }
             (6, Kind::Directory) => {
                 let new = path.join(b"new directory");
                 let target = b"/somewhere/else".to_vec();
-                let symlink = Action::CreateSymlink { target, meta: meta(random) };
+                let symlink = Action::CreateSymlink { target, meta: meta(random), replaces: None };
                 changes.insert(new.join(b"new link"), symlink);
-                changes.insert(new, Action::CreateDirectory { meta: meta(random) });
+                changes.insert(new, Action::CreateDirectory { meta: meta(random), replaces: None });
                 continue;
             }
             _ => continue,
@@ -267,7 +270,7 @@ fn altered(action: &Action) -> Action {
     let mut action = action.clone();
     match &mut action {
         Action::CreateFile { content, .. } => content[0] ^= 1,
-        Action::CreateDirectory { meta } => meta.uid += 1,
+        Action::CreateDirectory { meta, .. } => meta.uid += 1,
         Action::Update { content: Some(content), .. } => content.push(b'!'),
         Action::Update { meta, .. } => meta.gid = Some(78),
         Action::Remove { .. } | Action::CreateSymlink { .. } => unreachable!("not altered"),

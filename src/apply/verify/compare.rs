@@ -317,14 +317,14 @@ impl Comparer<'_> {
                     self.find(path, "our own reader still finds it");
                 }
             }
-            Action::CreateFile { content, meta } => {
+            Action::CreateFile { content, meta, .. } => {
                 self.created(path, Kind::File, meta.mode, content.len() as u64, meta);
                 self.content(path, content);
             }
-            Action::CreateDirectory { meta } => {
+            Action::CreateDirectory { meta, .. } => {
                 self.created(path, Kind::Directory, meta.mode, 0, meta);
             }
-            Action::CreateSymlink { target, meta } => {
+            Action::CreateSymlink { target, meta, .. } => {
                 self.created(path, Kind::Symlink, 0o777, target.len() as u64, meta);
                 match self.after(&|judge| judge.link_target(path)) {
                     Ok(got) if got == *target => {}

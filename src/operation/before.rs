@@ -1,0 +1,220 @@
+//! What a path is before a change: how much is there, whether it may be touched, and a digest by
+//! which applying knows that nothing changed since.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use super::action::Action;
+use crate::digest::Digest;
+use crate::fs::{FsError, Kind, Node, ReadFs, Stat, Timestamp};
+use crate::path::{GuestPath, escape};
+
+/// How deep a removed tree may be, in directories: `PATH_MAX` (4096) bytes name no deeper one.
+const TREE_DEPTH: usize = 2048;
+
+/// Files with several names that are counted exactly while a tree is surveyed. Beyond them a
+/// file's bytes are left out of the count, so that a hostile tree cannot fill the memory.
+const COUNTED_LINKS: usize = 100_000;
+
+/// How much of a file is read at a time.
+const PIECE: usize = 64 * 1024;
+
+/// What goes with a removed path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// The digest of everything below, names and metadata, the path's own included.
+    pub(crate) digest: Digest,
+    /// How many nodes there are, the path's own included.
+    pub(crate) nodes: u64,
+    /// How many bytes of content only these names hold.
+    pub(crate) bytes: u64,
+    /// Why it should not be removed: what is immutable or encrypted, and where below.
+    pub(crate) obstacle: Option<String>,
+}
+
+/// The digest of what `action` would find at `path` (a path within `fs`).
+///
+/// It is of absence where nothing is there; else of kind, mode, owner, size, times of content and
+/// metadata, node number, extended attributes and link target; of the content too where the action
+/// gives the file a new one that is not empty; and, where the action takes a directory away, of
+/// the whole tree below.
+///
+/// # Errors
+/// What the filesystem says; a tree that is not one (a loop, too deep).
+pub fn before(fs: &dyn ReadFs, path: &GuestPath, action: &Action) -> Result<Digest, FsError> {
+    let mut node = fs.root();
+    for name in path.names() {
+        match fs.lookup(node, name) {
+            Ok(Some(next)) => node = next,
+            Ok(None) | Err(FsError::NotADirectory) => return Ok(absent()),
+            Err(error) => return Err(error),
+        }
+    }
+    match action {
+        Action::Update { content: Some(content), .. } if !content.is_empty() => {
+            with_content(fs, node)
+        }
+        Action::Update { .. } => of_node(fs, node),
+        _ => Ok(survey(fs, node)?.digest),
+    }
+}
+
+/// The digest where nothing is.
+pub(crate) fn absent() -> Digest {
+    Digest::of(b"absent")
+}
+
+fn time(hasher: &mut blake3::Hasher, time: Timestamp) {
+    hasher.update(&time.seconds.to_le_bytes());
+    hasher.update(&time.nanos.to_le_bytes());
+}
+
+/// Fixed-size fields first and every variable one behind its length: no two states share bytes.
+fn feed_stat(hasher: &mut blake3::Hasher, node: Node, stat: &Stat) {
+    let kind = match stat.kind {
+        Kind::File => 1u8,
+        Kind::Directory => 2,
+        Kind::Symlink => 3,
+        Kind::BlockDevice => 4,
+        Kind::CharDevice => 5,
+        Kind::Fifo => 6,
+        Kind::Socket => 7,
+    };
+    hasher.update(&[kind]);
+    hasher.update(&node.0.to_le_bytes());
+    hasher.update(&stat.mode.to_le_bytes());
+    hasher.update(&stat.uid.to_le_bytes());
+    hasher.update(&stat.gid.to_le_bytes());
+    hasher.update(&stat.size.to_le_bytes());
+    time(hasher, stat.mtime);
+    time(hasher, stat.ctime);
+}
+
+fn feed_bytes(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}
+
+fn feed_node(hasher: &mut blake3::Hasher, fs: &dyn ReadFs, node: Node) -> Result<Stat, FsError> {
+    let stat = fs.stat(node)?;
+    feed_stat(hasher, node, &stat);
+    if stat.kind == Kind::Symlink {
+        feed_bytes(hasher, &fs.link_target(node)?);
+    }
+    for xattr in fs.xattrs(node)? {
+        feed_bytes(hasher, xattr.name.as_bytes());
+        feed_bytes(hasher, &xattr.value);
+    }
+    Ok(stat)
+}
+
+/// The digest of a node without its content.
+pub(crate) fn of_node(fs: &dyn ReadFs, node: Node) -> Result<Digest, FsError> {
+    let mut hasher = blake3::Hasher::new();
+    feed_node(&mut hasher, fs, node)?;
+    Ok(hasher.finalize().into())
+}
+
+/// The digest of a file with its content.
+pub(crate) fn with_content(fs: &dyn ReadFs, node: Node) -> Result<Digest, FsError> {
+    let mut hasher = blake3::Hasher::new();
+    let stat = feed_node(&mut hasher, fs, node)?;
+    if stat.kind == Kind::File {
+        let mut piece = vec![0; PIECE];
+        let mut at = 0u64;
+        while at < stat.size {
+            let read = fs.read_at(node, at, &mut piece)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&piece[..read.min(PIECE)]);
+            at = at.saturating_add(read as u64);
+        }
+    }
+    Ok(hasher.finalize().into())
+}
+
+/// A directory that is still to be read.
+struct Ahead {
+    dir: Node,
+    depth: usize,
+}
+
+/// Looks at everything from `top` down, within its filesystem.
+pub(crate) fn survey(fs: &dyn ReadFs, top: Node) -> Result<Survey, FsError> {
+    let mut hasher = blake3::Hasher::new();
+    let stat = feed_node(&mut hasher, fs, top)?;
+    let mut found = Survey { digest: absent(), nodes: 1, bytes: 0, obstacle: None };
+    let mut links = HashMap::new();
+    count(&mut found, &mut links, top, &stat);
+    if let Some(why) = obstacle(&stat) {
+        found.obstacle = Some(why.to_owned());
+    }
+    let mut seen = HashSet::new();
+    let mut ahead = Vec::new();
+    if stat.kind == Kind::Directory && !stat.encrypted {
+        ahead.push(Ahead { dir: top, depth: 0 });
+    }
+    while let Some(Ahead { dir, depth }) = ahead.pop() {
+        if !seen.insert(dir) || depth > TREE_DEPTH {
+            let problem = "the directory is below itself, has two names or is too deep";
+            return Err(FsError::corrupt("directory tree", format!("node {}", dir.0), problem));
+        }
+        hasher.update(&dir.0.to_le_bytes());
+        let mut failed = None;
+        fs.entries(dir, &mut |entry| {
+            let stat = match fs.stat(entry.node) {
+                Ok(stat) => stat,
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            feed_bytes(&mut hasher, entry.name);
+            feed_stat(&mut hasher, entry.node, &stat);
+            found.nodes = found.nodes.saturating_add(1);
+            count(&mut found, &mut links, entry.node, &stat);
+            if let (None, Some(why)) = (&found.obstacle, obstacle(&stat)) {
+                found.obstacle = Some(format!("{why} ('{}' in it)", escape(entry.name)));
+            }
+            if stat.kind == Kind::Directory && !stat.encrypted {
+                ahead.push(Ahead { dir: entry.node, depth: depth + 1 });
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+    }
+    found.digest = hasher.finalize().into();
+    Ok(found)
+}
+
+/// Why a node is left alone.
+pub(crate) fn obstacle(stat: &Stat) -> Option<&'static str> {
+    if stat.encrypted {
+        Some("encrypted by its filesystem")
+    } else if stat.immutable {
+        Some("the immutable or append-only attribute is set (chattr +i, +a)")
+    } else {
+        None
+    }
+}
+
+/// A file's bytes go when its last name goes.
+fn count(found: &mut Survey, links: &mut HashMap<Node, u32>, node: Node, stat: &Stat) {
+    if stat.kind != Kind::File {
+        return;
+    }
+    if stat.links > 1 {
+        if links.len() >= COUNTED_LINKS && !links.contains_key(&node) {
+            return;
+        }
+        let names = links.entry(node).or_insert(0);
+        *names = names.saturating_add(1);
+        if *names != stat.links {
+            return;
+        }
+    }
+    found.bytes = found.bytes.saturating_add(stat.size);
+}

@@ -1,0 +1,870 @@
+//! A guest and what is going to be done to it, while the steps are worked out one after another.
+//!
+//! A later step sees what the earlier ones will do. At the end each path has one change at most.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+
+use super::before::{self, Survey};
+use super::step::StepError;
+use super::targets::{Scan, Targets};
+use crate::fs::{FsError, Kind, MetaChange, Stat};
+use crate::guest::{Guest, Pattern, Place, Unread, Walk};
+use crate::path::GuestPath;
+use crate::volume::VolumeId;
+
+mod pending;
+
+pub use pending::Proposal;
+use pending::{After, Original, Pending};
+
+/// The largest file whose content a step edits or tests. Configuration and login records are
+/// far smaller; a plan holds the new content.
+pub const EDITABLE_BYTES: u64 = 4 << 20;
+
+/// How many paths one plan changes at most. A removed directory is one path, so no real guest
+/// comes near, and a hostile one cannot make the plan fill the memory.
+pub const CHANGES: usize = 50_000;
+
+/// How many refusals are listed one by one for an operation.
+const REFUSALS: usize = 1000;
+
+/// Symlinks that one path may lead through, those not yet made included: Linux's `MAXSYMLINKS`.
+const SYMLINKS: usize = 40;
+
+/// Directories that a guest does not live without: what is in them may go, they do not.
+const ESSENTIAL: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
+    "/var/spool",
+    "/var/tmp",
+];
+
+/// A path that a step did not change although it was asked to, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Which operation, by its place in the run.
+    pub by: usize,
+    /// Where.
+    pub path: GuestPath,
+    /// Why.
+    pub reason: String,
+}
+
+/// A path as the steps so far will leave it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The path in the guest; its directory is canonical.
+    pub path: GuestPath,
+    /// The volume of its filesystem.
+    pub volume: VolumeId,
+    /// The path within that filesystem.
+    pub fs_path: GuestPath,
+    /// What is there; `None` when nothing is, and the directory is.
+    pub kind: Option<Kind>,
+    /// The pattern that found it.
+    pub matched: String,
+    place: Option<Place>,
+}
+
+/// Paths that stay as they are, and with them the directories that lead there.
+#[derive(Clone, Debug, Default)]
+pub struct Kept(BTreeSet<GuestPath>);
+
+/// A new object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum New {
+    /// A regular file with this content.
+    File(Vec<u8>),
+    /// A directory.
+    Directory,
+    /// A symlink to this target.
+    Symlink(Vec<u8>),
+}
+
+/// A new object's permission bits and owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// Permission bits.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Tells why a volume's filesystem cannot be edited, where it cannot.
+pub(crate) type ReadOnly<'a> = &'a dyn Fn(&VolumeId) -> Option<String>;
+
+/// The guest and its pending changes.
+pub struct Draft<'a> {
+    guest: &'a Guest,
+    read_only: ReadOnly<'a>,
+    by: usize,
+    homes: Vec<GuestPath>,
+    scans: Vec<(Scan, Vec<GuestPath>)>,
+    /// Directories that the walk for the scans left out.
+    unread: Vec<Unread>,
+    /// The walk for the scans found more than a plan holds.
+    overflow: bool,
+    pending: BTreeMap<GuestPath, Pending>,
+    refused: Vec<Refused>,
+}
+
+impl<'a> Draft<'a> {
+    /// A draft without changes. `scans` are what the steps look for in whole trees; they are
+    /// answered by one walk, now.
+    pub fn new(guest: &'a Guest, read_only: ReadOnly<'a>, scans: &[&Scan]) -> Self {
+        let mut draft = Self {
+            guest,
+            read_only,
+            by: 0,
+            homes: homes(guest),
+            scans: Vec::new(),
+            unread: Vec::new(),
+            overflow: false,
+            pending: BTreeMap::new(),
+            refused: Vec::new(),
+        };
+        draft.walk(scans);
+        draft
+    }
+
+    /// Everything from now on is asked for by the operation with this place in the run.
+    pub fn begin(&mut self, operation: usize) {
+        self.by = operation;
+    }
+
+    /// The guest.
+    pub fn guest(&self) -> &Guest {
+        self.guest
+    }
+
+    /// What was refused.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    fn walk(&mut self, scans: &[&Scan]) {
+        let mut unlike: Vec<&Scan> = Vec::new();
+        for scan in scans {
+            if !unlike.contains(scan) {
+                unlike.push(scan);
+            }
+        }
+        let mut roots: BTreeSet<&GuestPath> = BTreeSet::new();
+        for root in unlike.iter().flat_map(|scan| scan.under()) {
+            roots.insert(root);
+        }
+        let tops: Vec<&GuestPath> = roots
+            .iter()
+            .filter(|root| !roots.iter().any(|other| other != *root && root.starts_with(other)))
+            .copied()
+            .collect();
+        let mut found: Vec<Vec<GuestPath>> = vec![Vec::new(); unlike.len()];
+        let mut total = 0;
+        for top in tops {
+            let walked = self.guest.tree.walk(top, &mut |entry| {
+                // Only regular files are looked for: a directory with such a name is not a backup.
+                if entry.kind == Kind::File {
+                    for (scan, found) in unlike.iter().zip(&mut found) {
+                        if scan.matches(entry.name)
+                            && scan.under().iter().any(|root| entry.dir.starts_with(root))
+                        {
+                            found.push(entry.path());
+                            total += 1;
+                        }
+                    }
+                }
+                if total > CHANGES { Walk::Stop } else { Walk::Into }
+            });
+            match walked {
+                Ok(walked) => {
+                    self.overflow |= walked.stopped;
+                    self.unread.extend(walked.unread);
+                }
+                Err(error) => {
+                    self.unread.push(Unread { path: top.clone(), why: error.to_string() });
+                }
+            }
+        }
+        self.scans = unlike.into_iter().cloned().zip(found).collect();
+    }
+
+    /// The existing paths that a step is about, sorted; what earlier steps remove is not there.
+    ///
+    /// # Errors
+    /// The guest cannot be read where it has to be.
+    pub fn find(&mut self, targets: &Targets) -> Result<Vec<Target>, StepError> {
+        let keep = self.kept(targets)?;
+        let mut found: BTreeMap<GuestPath, Target> = BTreeMap::new();
+        for text in &targets.patterns {
+            for pattern in self.expand(text)? {
+                let searched = self.guest.tree.search(&pattern);
+                for unread in searched.unread {
+                    self.refuse(&unread.path, format!("not searched: {}", unread.why));
+                }
+                for place in searched.places {
+                    if let Some(target) = self.target(place, text)? {
+                        found.entry(target.path.clone()).or_insert(target);
+                    }
+                }
+                let made = self.pending.iter().filter(|(path, it)| {
+                    it.original.is_none() && it.after.kind().is_some() && pattern.matches(path)
+                });
+                for (path, pending) in made {
+                    let target = pending.target(path, text);
+                    found.entry(path.clone()).or_insert(target);
+                }
+            }
+        }
+        if let Some(scan) = &targets.scan {
+            if self.overflow {
+                return Err(StepError::TooMany(CHANGES));
+            }
+            for Unread { path, why } in self.unread.clone() {
+                if scan.under().iter().any(|root| path.starts_with(root)) {
+                    self.refuse(&path, format!("not searched: {why}"));
+                }
+            }
+            let paths =
+                self.scans.iter().find(|(it, _)| it == scan).map(|(_, paths)| paths.clone());
+            for path in paths.unwrap_or_default() {
+                let Some(place) = self.guest.tree.locate(&path)? else { continue };
+                let name = path.name().map(crate::path::escape).unwrap_or_default();
+                if let Some(target) = self.target(place, &name)? {
+                    found.entry(path).or_insert(target);
+                }
+            }
+        }
+        let mut chosen = Vec::new();
+        for target in found.into_values() {
+            let kept = keep.0.contains(&target.path);
+            if kept || !target.kind.is_some_and(|kind| targets.fits(kind)) {
+                continue;
+            }
+            if targets.reads_content() {
+                if target.kind != Some(Kind::File) {
+                    continue;
+                }
+                match self.content(&target)? {
+                    Some(content) if targets.fits_content(&content) => {}
+                    _ => continue,
+                }
+            }
+            chosen.push(target);
+        }
+        Ok(chosen)
+    }
+
+    /// The paths that a step leaves alone.
+    ///
+    /// # Errors
+    /// A pattern is none.
+    pub fn kept(&self, targets: &Targets) -> Result<Kept, StepError> {
+        let mut kept = BTreeSet::new();
+        for text in &targets.keep {
+            for pattern in self.expand(text)? {
+                let found = self.guest.tree.search(&pattern);
+                kept.extend(found.places.into_iter().map(|place| place.path));
+                let made = self.pending.keys().filter(|path| pattern.matches(path));
+                kept.extend(made.cloned());
+            }
+        }
+        Ok(Kept(kept))
+    }
+
+    /// A pattern with `~` for every home directory.
+    fn expand(&self, text: &str) -> Result<Vec<Pattern>, StepError> {
+        let Some(rest) = text.strip_prefix('~') else { return Ok(vec![Pattern::parse(text)?]) };
+        let mut patterns = vec![Pattern::parse(&format!("/home/*{rest}"))?];
+        for home in &self.homes {
+            // A home is a name, not a pattern; one that is not UTF-8 has no pattern.
+            let Ok(home) = String::from_utf8(home.to_bytes()) else { continue };
+            let mut quoted = String::new();
+            for c in home.trim_end_matches('/').chars() {
+                if "\\*?[]{},".contains(c) {
+                    quoted.push('\\');
+                }
+                quoted.push(c);
+            }
+            patterns.push(Pattern::parse(&format!("{quoted}{rest}"))?);
+        }
+        Ok(patterns)
+    }
+
+    /// A place as the steps so far will leave it; `None` when they remove it.
+    fn target(&self, place: Place, matched: &str) -> Result<Option<Target>, StepError> {
+        if let Some(pending) = self.pending.get(&place.path) {
+            let target = pending.target(&place.path, matched);
+            return Ok(target.kind.is_some().then_some(target));
+        }
+        if self.hidden(&place.path) {
+            return Ok(None);
+        }
+        let kind = place.stat().map_err(|error| StepError::Fs(place.path.clone(), error))?.kind;
+        Ok(Some(Target {
+            path: place.path.clone(),
+            volume: place.volume.clone(),
+            fs_path: place.fs_path.clone(),
+            kind: Some(kind),
+            matched: matched.to_owned(),
+            place: Some(place),
+        }))
+    }
+
+    /// Whether a directory above is removed or made anew, so that what was below it is gone.
+    fn hidden(&self, path: &GuestPath) -> bool {
+        if self.pending.is_empty() {
+            return false;
+        }
+        let mut above = path.parent();
+        while let Some(dir) = above {
+            if self.pending.get(&dir).is_some_and(Pending::hides) {
+                return true;
+            }
+            above = dir.parent();
+        }
+        false
+    }
+
+    /// What is at a path, symlinks to directories followed inside the guest, and with `follow` one
+    /// at its end too. `None` when the directory it would be in is not there.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn at(&self, path: &GuestPath, follow: bool) -> Result<Option<Target>, StepError> {
+        let matched = path.to_string();
+        let mut here = GuestPath::root();
+        let mut target = None;
+        let mut ahead: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
+        let mut symlinks = 0;
+        while let Some(name) = ahead.pop() {
+            match name.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    here = here.parent().unwrap_or_default();
+                    target = None;
+                    continue;
+                }
+                _ => {}
+            }
+            let child = here.join(&name);
+            let Some(found) = self.child(&here, child, &matched)? else { return Ok(None) };
+            match found.kind {
+                None if ahead.is_empty() => return Ok(Some(found)),
+                None => return Ok(None),
+                Some(Kind::Symlink) if follow || !ahead.is_empty() => {
+                    symlinks += 1;
+                    if symlinks > SYMLINKS {
+                        return Ok(None);
+                    }
+                    let link = self.link(&found)?;
+                    if link.first() == Some(&b'/') {
+                        here = GuestPath::root();
+                    }
+                    target = None;
+                    ahead.extend(link.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec));
+                }
+                Some(kind) => {
+                    if kind != Kind::Directory && !ahead.is_empty() {
+                        return Ok(None);
+                    }
+                    here = found.path.clone();
+                    target = Some(found);
+                }
+            }
+        }
+        match target {
+            Some(target) => Ok(Some(target)),
+            // The way ended in `..` or at the root itself.
+            None => match self.guest.tree.locate(&here)? {
+                Some(place) => self.target(place, &matched),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// A name in a canonical directory.
+    fn child(
+        &self,
+        dir: &GuestPath,
+        path: GuestPath,
+        matched: &str,
+    ) -> Result<Option<Target>, StepError> {
+        if let Some(pending) = self.pending.get(&path) {
+            return Ok(Some(pending.target(&path, matched)));
+        }
+        let gone = self.hidden(&path);
+        if !gone && let Some(place) = self.guest.tree.locate(&path)? {
+            return self.target(place, matched);
+        }
+        // Nothing is there; where it would be is known by its directory.
+        let above = match self.pending.get(dir) {
+            Some(pending) if pending.after.kind() == Some(Kind::Directory) => {
+                Some((pending.volume.clone(), pending.fs_path.clone()))
+            }
+            Some(_) => None,
+            None if self.hidden(dir) => None,
+            None => self.guest.tree.locate(dir)?.map(|place| (place.volume, place.fs_path)),
+        };
+        Ok(above.zip(path.name().map(<[u8]>::to_vec)).map(|((volume, fs_path), name)| Target {
+            fs_path: fs_path.join(&name),
+            path,
+            volume,
+            kind: None,
+            matched: matched.to_owned(),
+            place: None,
+        }))
+    }
+
+    /// The file that a found path leads to: itself, or what a symlink points at inside the guest.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn followed(&self, target: Target) -> Result<Option<Target>, StepError> {
+        if target.kind != Some(Kind::Symlink) {
+            return Ok(Some(target));
+        }
+        let found = self.at(&target.path, true)?;
+        Ok(found.map(|found| Target { matched: target.matched, ..found }))
+    }
+
+    fn link(&self, target: &Target) -> Result<Vec<u8>, StepError> {
+        match self.pending.get(&target.path).map(|pending| &pending.after) {
+            Some(After::Symlink { target, .. }) => Ok(target.clone()),
+            _ => match &target.place {
+                Some(place) => {
+                    place.link_target().map_err(|error| StepError::Fs(target.path.clone(), error))
+                }
+                None => Ok(Vec::new()),
+            },
+        }
+    }
+
+    /// A symlink's target as the steps so far will leave it.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn link_target(&self, target: &Target) -> Result<Option<Vec<u8>>, StepError> {
+        if target.kind != Some(Kind::Symlink) {
+            return Ok(None);
+        }
+        self.link(target).map(Some)
+    }
+
+    /// A regular file's content as the steps so far will leave it. `None` when it is no regular
+    /// file, and with a refusal when it is too large or encrypted.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn content(&mut self, target: &Target) -> Result<Option<Vec<u8>>, StepError> {
+        if target.kind != Some(Kind::File) {
+            return Ok(None);
+        }
+        if let Some(After::File { content: Some(content), .. }) =
+            self.pending.get(&target.path).map(|pending| &pending.after)
+        {
+            return Ok(Some(content.clone()));
+        }
+        let Some(place) = &target.place else { return Ok(None) };
+        let failed = |error| StepError::Fs(target.path.clone(), error);
+        let stat = place.stat().map_err(failed)?;
+        if stat.encrypted {
+            self.refuse(&target.path, "encrypted by its filesystem");
+            return Ok(None);
+        }
+        if stat.size > EDITABLE_BYTES {
+            let reason = format!("{} bytes long, more than {EDITABLE_BYTES}", stat.size);
+            self.refuse(&target.path, reason);
+            return Ok(None);
+        }
+        place.read(EDITABLE_BYTES).map(Some).map_err(failed)
+    }
+
+    /// A file's length as the steps so far will leave it; 0 for what is no regular file.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn size(&self, target: &Target) -> Result<u64, StepError> {
+        if target.kind != Some(Kind::File) {
+            return Ok(0);
+        }
+        if let Some(After::File { content: Some(content), .. }) =
+            self.pending.get(&target.path).map(|pending| &pending.after)
+        {
+            return Ok(content.len() as u64);
+        }
+        match &target.place {
+            Some(place) => {
+                let stat = place.stat();
+                Ok(stat.map_err(|error| StepError::Fs(target.path.clone(), error))?.size)
+            }
+            None => Ok(0),
+        }
+    }
+
+    /// Permission bits and owner as the steps so far will leave them; `None` where nothing is.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn owned(&self, target: &Target) -> Result<Option<Owned>, StepError> {
+        if let Some(pending) = self.pending.get(&target.path) {
+            return Ok(pending.after.owned());
+        }
+        let Some(place) = &target.place else { return Ok(None) };
+        let stat = place.stat().map_err(|error| StepError::Fs(target.path.clone(), error))?;
+        Ok(Some(Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid }))
+    }
+
+    /// Notes that a path is left alone, and why.
+    pub fn refuse(&mut self, path: &GuestPath, reason: impl Into<String>) {
+        let refused = Refused { by: self.by, path: path.clone(), reason: reason.into() };
+        let mine = self.refused.iter().filter(|it| it.by == self.by).count();
+        if mine < REFUSALS && !self.refused.contains(&refused) {
+            self.refused.push(refused);
+        }
+    }
+
+    /// Removes a path, a directory with everything below it. A mount point is emptied, and so is
+    /// a directory above one: the way to it stays. A symlink goes itself, never what it points at.
+    ///
+    /// # Errors
+    /// The guest cannot be read; too many changes.
+    pub fn remove(&mut self, target: &Target, kept: &Kept) -> Result<(), StepError> {
+        if kept.0.contains(&target.path) {
+            return Ok(());
+        }
+        if target.kind == Some(Kind::Directory) {
+            let tree = &self.guest.tree;
+            let below = |path: &GuestPath| path != &target.path && path.starts_with(&target.path);
+            let mount = target.place.as_ref().is_some_and(|place| tree.is_mount_point(place));
+            if mount
+                || tree.mounts().iter().any(|mount| below(&mount.at))
+                || kept.0.iter().any(below)
+            {
+                for child in self.children(target)? {
+                    self.remove(&child, kept)?;
+                }
+                return Ok(());
+            }
+            let path = target.path.to_bytes();
+            if ESSENTIAL.iter().any(|it| it.as_bytes() == path) {
+                self.refuse(&target.path, "a directory that the guest needs");
+                return Ok(());
+            }
+        }
+        // Whatever was planned below goes with it.
+        let below: Vec<GuestPath> = self
+            .pending
+            .range(target.path.clone()..)
+            .skip_while(|(path, _)| **path == target.path)
+            .take_while(|(path, _)| path.starts_with(&target.path))
+            .map(|(path, _)| path.clone())
+            .collect();
+        let Some(original) = self.original(target, true)? else { return Ok(()) };
+        let mut by = Vec::new();
+        for path in below {
+            if let Some(pending) = self.pending.remove(&path) {
+                by.extend(pending.by);
+            }
+        }
+        let why = format!("matches {}", target.matched);
+        self.put(target, original, After::Absent, why)?;
+        if let Some(pending) = self.pending.get_mut(&target.path) {
+            pending.attribute(&by);
+        }
+        Ok(())
+    }
+
+    /// What is in a directory, as the steps so far will leave it, sorted.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn children(&mut self, dir: &Target) -> Result<Vec<Target>, StepError> {
+        let mut paths = BTreeSet::new();
+        if let Some(place) = &dir.place
+            && !self.pending.get(&dir.path).is_some_and(Pending::hides)
+        {
+            let read = self.guest.tree.entries(place, &mut |entry| {
+                paths.insert(dir.path.join(entry.name));
+                if paths.len() > CHANGES {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            if let Err(error) = read {
+                self.refuse(&dir.path, error.to_string());
+            }
+            if paths.len() > CHANGES {
+                return Err(StepError::TooMany(CHANGES));
+            }
+        }
+        let made = self.pending.range(dir.path.clone()..);
+        for (path, _) in made.take_while(|(path, _)| path.starts_with(&dir.path)) {
+            if path.parent().as_ref() == Some(&dir.path) {
+                paths.insert(path.clone());
+            }
+        }
+        let mut children = Vec::new();
+        for path in paths {
+            if let Some(child) = self.child(&dir.path, path, &dir.matched)?
+                && child.kind.is_some()
+            {
+                children.push(child);
+            }
+        }
+        Ok(children)
+    }
+
+    /// Gives a regular file new content; owner, mode and extended attributes stay.
+    ///
+    /// # Errors
+    /// The guest cannot be read; too many changes.
+    pub fn set_content(
+        &mut self,
+        target: &Target,
+        content: Vec<u8>,
+        why: impl Into<String>,
+    ) -> Result<(), StepError> {
+        let Some(owned) = self.owned(target)? else { return Ok(()) };
+        let Some(original) = self.original(target, false)? else { return Ok(()) };
+        self.put(target, original, After::File { content: Some(content), owned }, why.into())
+    }
+
+    /// Changes permission bits or owner.
+    ///
+    /// # Errors
+    /// The guest cannot be read; too many changes.
+    pub fn set_owned(
+        &mut self,
+        target: &Target,
+        owned: Owned,
+        why: impl Into<String>,
+    ) -> Result<(), StepError> {
+        let Some(now) = self.owned(target)? else { return Ok(()) };
+        let Some(kind) = target.kind.filter(|_| now != owned) else { return Ok(()) };
+        let Some(original) = self.original(target, false)? else { return Ok(()) };
+        let after = match self.pending.get(&target.path) {
+            Some(pending) => pending.after.clone().with(owned),
+            None => After::Same { kind, owned },
+        };
+        self.put(target, original, after, why.into())
+    }
+
+    /// Makes a new object at a path where nothing is, or in place of what is there.
+    ///
+    /// # Errors
+    /// The guest cannot be read; too many changes.
+    pub fn create(
+        &mut self,
+        target: &Target,
+        new: New,
+        owned: Owned,
+        why: impl Into<String>,
+    ) -> Result<(), StepError> {
+        let Some(original) = self.original(target, true)? else { return Ok(()) };
+        if original.is_none() && !self.may_create(target)? {
+            return Ok(());
+        }
+        let after = match new {
+            New::File(content) => After::File { content: Some(content), owned },
+            New::Directory => After::Directory { owned },
+            New::Symlink(target) => After::Symlink { target, owned },
+        };
+        self.put(target, original, after, why.into())
+    }
+
+    /// Whether the directory of a new path takes it.
+    fn may_create(&mut self, target: &Target) -> Result<bool, StepError> {
+        if let Some(reason) = (self.read_only)(&target.volume) {
+            self.refuse(&target.path, reason);
+            return Ok(false);
+        }
+        let Some(dir) = target.path.parent() else { return Ok(false) };
+        if self.pending.contains_key(&dir) {
+            return Ok(true);
+        }
+        let Some(place) = self.guest.tree.locate(&dir)? else { return Ok(true) };
+        let stat = place.stat().map_err(|error| StepError::Fs(dir.clone(), error))?;
+        if let Some(reason) = before::obstacle(&stat) {
+            self.refuse(&target.path, format!("its directory: {reason}"));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// What is at a path on the disk, surveyed with everything below where `whole`. The outer
+    /// `None` is a refusal, which is noted; the inner one says that nothing is there.
+    #[allow(clippy::option_option, reason = "refused, absent and present are three answers")]
+    fn original(
+        &mut self,
+        target: &Target,
+        whole: bool,
+    ) -> Result<Option<Option<Original>>, StepError> {
+        if let Some(pending) = self.pending.get(&target.path) {
+            let mut original = pending.original.clone();
+            if let (Some(original), true) = (&mut original, whole)
+                && original.survey.is_none()
+            {
+                match survey(&original.place)? {
+                    Ok(survey) => original.survey = Some(survey),
+                    Err(reason) => {
+                        self.refuse(&target.path, reason);
+                        return Ok(None);
+                    }
+                }
+            }
+            return Ok(Some(original));
+        }
+        let Some(place) = target.place.clone() else { return Ok(Some(None)) };
+        if let Some(reason) = (self.read_only)(&target.volume) {
+            self.refuse(&target.path, reason);
+            return Ok(None);
+        }
+        let stat: Stat = place.stat().map_err(|error| StepError::Fs(target.path.clone(), error))?;
+        if let Some(reason) = before::obstacle(&stat) {
+            self.refuse(&target.path, reason);
+            return Ok(None);
+        }
+        let mut original = Original { place, stat, survey: None };
+        if whole {
+            match survey(&original.place)? {
+                Ok(survey) => original.survey = Some(survey),
+                Err(reason) => {
+                    self.refuse(&target.path, reason);
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(Some(original)))
+    }
+
+    fn put(
+        &mut self,
+        target: &Target,
+        original: Option<Original>,
+        after: After,
+        why: String,
+    ) -> Result<(), StepError> {
+        let mut by = vec![self.by];
+        let mut anew = false;
+        if let Some(earlier) = self.pending.remove(&target.path) {
+            // Once what was there is gone, whatever is there later is a new object.
+            anew = earlier.anew || earlier.after == After::Absent;
+            by.extend(earlier.by);
+        } else if self.pending.len() >= CHANGES {
+            return Err(StepError::TooMany(CHANGES));
+        }
+        let pending = Pending {
+            volume: target.volume.clone(),
+            fs_path: target.fs_path.clone(),
+            original,
+            after,
+            anew,
+            by: Vec::new(),
+            why,
+        };
+        let pending = self.pending.entry(target.path.clone()).or_insert(pending);
+        pending.attribute(&by);
+        Ok(())
+    }
+
+    /// Every change, by path, and what was refused. Changes that undo each other are none; what
+    /// shows at two paths is changed once.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn finish(self) -> Result<(Vec<Proposal>, Vec<Refused>), StepError> {
+        let mut proposals: Vec<Proposal> = Vec::new();
+        let mut places: HashMap<(VolumeId, GuestPath), usize> = HashMap::new();
+        let mut files: HashMap<(VolumeId, u64), usize> = HashMap::new();
+        let mut refused = self.refused;
+        for (path, pending) in self.pending {
+            let node = pending.original.as_ref().map(|original| original.place.node.0);
+            let several = pending.original.as_ref().is_some_and(|it| it.stat.links > 1);
+            let failed = |error: FsError| StepError::Fs(path.clone(), error);
+            let Some(proposal) = pending.into_proposal(&path).map_err(failed)? else { continue };
+            let place = (proposal.volume.clone(), proposal.fs_path.clone());
+            let mut earlier = places.get(&place).copied();
+            // Content and metadata belong to the file, whichever of its names led to it.
+            if let (true, Some(node), None) = (several && proposal.is_update(), node, earlier) {
+                let file = (proposal.volume.clone(), node);
+                earlier = files.get(&file).copied();
+                files.entry(file).or_insert(proposals.len());
+            }
+            match earlier.and_then(|index| proposals.get_mut(index)) {
+                Some(same) if same.action == proposal.action => same.attribute(&proposal.by),
+                Some(other) => {
+                    let reason = format!("the same file as {}, which is to differ", other.path);
+                    for by in proposal.by {
+                        refused.push(Refused { by, path: path.clone(), reason: reason.clone() });
+                    }
+                }
+                None => {
+                    places.insert(place, proposals.len());
+                    proposals.push(proposal);
+                }
+            }
+        }
+        Ok((proposals, refused))
+    }
+}
+
+/// Surveys a place; the inner error is why it is not to be touched.
+fn survey(place: &Place) -> Result<Result<Survey, String>, StepError> {
+    match before::survey(&**place.fs(), place.node) {
+        Ok(Survey { obstacle: Some(reason), .. }) => Ok(Err(reason)),
+        Ok(survey) => Ok(Ok(survey)),
+        Err(FsError::Block(error)) => Err(StepError::Fs(place.path.clone(), error.into())),
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
+/// Root's home and those of every account, each once.
+fn homes(guest: &Guest) -> Vec<GuestPath> {
+    let mut homes: BTreeSet<GuestPath> = BTreeSet::new();
+    homes.extend("/root".parse());
+    homes.extend(guest.accounts().iter().filter_map(|account| account.home.clone()));
+    // `/home/*` is looked at anyway.
+    let plain = |home: &GuestPath| home.parent().is_some_and(|dir| dir.to_bytes() == b"/home");
+    homes.into_iter().filter(|home| !plain(home)).collect()
+}
+
+/// What [`MetaChange`] turns `from` into `to`.
+fn difference(from: Owned, to: Owned) -> MetaChange {
+    MetaChange {
+        mode: (from.mode != to.mode).then_some(to.mode),
+        uid: (from.uid != to.uid).then_some(to.uid),
+        gid: (from.gid != to.gid).then_some(to.gid),
+        ..MetaChange::default()
+    }
+}

@@ -1,0 +1,262 @@
+//! One path's change while it is still growing.
+
+use super::{Owned, Target, difference};
+use crate::digest::Digest;
+use crate::fs::{FsError, Kind, MetaChange, NewMeta, Stat};
+use crate::guest::Place;
+use crate::operation::action::{Action, Replaced};
+use crate::operation::before::{self, Survey};
+use crate::path::GuestPath;
+use crate::volume::VolumeId;
+
+/// What is on the disk.
+#[derive(Clone)]
+pub(super) struct Original {
+    pub(super) place: Place,
+    pub(super) stat: Stat,
+    /// Everything below, once the path is to go.
+    pub(super) survey: Option<Survey>,
+}
+
+/// What will be at the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Absent,
+    /// A regular file; without content its own stays.
+    File {
+        content: Option<Vec<u8>>,
+        owned: Owned,
+    },
+    Directory {
+        owned: Owned,
+    },
+    Symlink {
+        target: Vec<u8>,
+        owned: Owned,
+    },
+    /// What is there now, with this owner and mode.
+    Same {
+        kind: Kind,
+        owned: Owned,
+    },
+}
+
+impl After {
+    pub(super) fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Absent => None,
+            Self::File { .. } => Some(Kind::File),
+            Self::Directory { .. } => Some(Kind::Directory),
+            Self::Symlink { .. } => Some(Kind::Symlink),
+            Self::Same { kind, .. } => Some(*kind),
+        }
+    }
+
+    pub(super) fn owned(&self) -> Option<Owned> {
+        match self {
+            Self::Absent => None,
+            Self::File { owned, .. }
+            | Self::Directory { owned }
+            | Self::Symlink { owned, .. }
+            | Self::Same { owned, .. } => Some(*owned),
+        }
+    }
+
+    pub(super) fn with(mut self, new: Owned) -> Self {
+        match &mut self {
+            Self::Absent => {}
+            Self::File { owned, .. }
+            | Self::Directory { owned }
+            | Self::Symlink { owned, .. }
+            | Self::Same { owned, .. } => *owned = new,
+        }
+        self
+    }
+}
+
+/// One path's change so far.
+pub(super) struct Pending {
+    pub(super) volume: VolumeId,
+    pub(super) fs_path: GuestPath,
+    pub(super) original: Option<Original>,
+    pub(super) after: After,
+    /// What is there will be a new object, not the old one changed.
+    pub(super) anew: bool,
+    /// The operations that ask for it, by their place in the run; the deciding one first.
+    pub(super) by: Vec<usize>,
+    pub(super) why: String,
+}
+
+impl Pending {
+    pub(super) fn attribute(&mut self, by: &[usize]) {
+        attribute(&mut self.by, by);
+    }
+
+    /// Whether what is below the path on the disk is out of sight.
+    pub(super) fn hides(&self) -> bool {
+        match self.after {
+            After::Directory { .. } => self.anew || !self.was(Kind::Directory),
+            After::Same { .. } => false,
+            _ => true,
+        }
+    }
+
+    fn was(&self, kind: Kind) -> bool {
+        self.original.as_ref().is_some_and(|original| original.stat.kind == kind)
+    }
+
+    pub(super) fn target(&self, path: &GuestPath, matched: &str) -> Target {
+        Target {
+            path: path.clone(),
+            volume: self.volume.clone(),
+            fs_path: self.fs_path.clone(),
+            kind: self.after.kind(),
+            matched: matched.to_owned(),
+            place: self.original.as_ref().map(|original| original.place.clone()),
+        }
+    }
+
+    /// The one action that leads from what is there to what will be; `None` when that is nothing.
+    pub(super) fn into_proposal(self, path: &GuestPath) -> Result<Option<Proposal>, FsError> {
+        let (action, before) = match &self.original {
+            None => match self.made(None) {
+                Some(action) => (action, before::absent()),
+                None => return Ok(None),
+            },
+            Some(original) => match self.changed(original)? {
+                Some(changed) => changed,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Proposal {
+            path: path.clone(),
+            volume: self.volume,
+            fs_path: self.fs_path,
+            by: self.by,
+            before,
+            action,
+            why: self.why,
+        }))
+    }
+
+    /// The action that makes a new object.
+    fn made(&self, replaces: Option<Replaced>) -> Option<Action> {
+        let meta = |owned: &Owned| NewMeta {
+            mode: owned.mode,
+            uid: owned.uid,
+            gid: owned.gid,
+            // A label for SELinux is to be found here, from the guest's own policy.
+            xattrs: Vec::new(),
+        };
+        match &self.after {
+            After::Absent | After::Same { .. } => None,
+            After::File { content, owned } => Some(Action::CreateFile {
+                content: content.clone().unwrap_or_default(),
+                meta: meta(owned),
+                replaces,
+            }),
+            After::Directory { owned } => {
+                Some(Action::CreateDirectory { meta: meta(owned), replaces })
+            }
+            After::Symlink { target, owned } => {
+                Some(Action::CreateSymlink { target: target.clone(), meta: meta(owned), replaces })
+            }
+        }
+    }
+
+    /// The action that changes what is there, and the digest of what it finds.
+    fn changed(&self, original: &Original) -> Result<Option<(Action, Digest)>, FsError> {
+        let Original { place, stat, survey } = original;
+        let fs = &**place.fs();
+        let was = Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid };
+        let whole = || match survey {
+            Some(survey) => Ok(survey.clone()),
+            None => before::survey(fs, place.node),
+        };
+        let update = |content: Option<Vec<u8>>, meta: MetaChange| {
+            if content.is_none() && meta == MetaChange::default() {
+                return Ok(None);
+            }
+            let digest = match &content {
+                Some(content) if !content.is_empty() => before::with_content(fs, place.node)?,
+                _ => before::of_node(fs, place.node)?,
+            };
+            let bytes_before = if stat.kind == Kind::File { stat.size } else { 0 };
+            Ok(Some((Action::Update { content, bytes_before, meta }, digest)))
+        };
+        match &self.after {
+            After::Absent => {
+                let Survey { digest, nodes, bytes, .. } = whole()?;
+                Ok(Some((Action::Remove { kind: stat.kind, nodes, bytes }, digest)))
+            }
+            After::Same { owned, .. } => update(None, difference(was, *owned)),
+            After::File { content, owned } if stat.kind == Kind::File => {
+                let content = match content {
+                    Some(content) if is_content(original, content)? => None,
+                    content => content.clone(),
+                };
+                update(content, difference(was, *owned))
+            }
+            After::Directory { owned } if stat.kind == Kind::Directory && !self.anew => {
+                update(None, difference(was, *owned))
+            }
+            After::Symlink { target, owned }
+                if stat.kind == Kind::Symlink && fs.link_target(place.node)? == *target =>
+            {
+                // A symlink's mode means nothing.
+                update(None, difference(Owned { mode: owned.mode, ..was }, *owned))
+            }
+            _ => {
+                let Survey { digest, nodes, bytes, .. } = whole()?;
+                let replaced = Replaced { kind: stat.kind, nodes, bytes };
+                Ok(self.made(Some(replaced)).map(|action| (action, digest)))
+            }
+        }
+    }
+}
+
+/// Whether a file holds exactly these bytes.
+fn is_content(original: &Original, content: &[u8]) -> Result<bool, FsError> {
+    if original.stat.size != content.len() as u64 {
+        return Ok(false);
+    }
+    Ok(original.place.read(content.len() as u64)? == content)
+}
+
+fn attribute(to: &mut Vec<usize>, by: &[usize]) {
+    for operation in by {
+        if !to.contains(operation) {
+            to.push(*operation);
+        }
+    }
+}
+
+/// A finished change of one path.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// The path in the guest.
+    pub path: GuestPath,
+    /// The volume of its filesystem.
+    pub volume: VolumeId,
+    /// The path within that filesystem.
+    pub fs_path: GuestPath,
+    /// The operations that ask for it, by their place in the run; the deciding one first.
+    pub by: Vec<usize>,
+    /// The digest of what is there.
+    pub before: Digest,
+    /// What is done.
+    pub action: Action,
+    /// Which pattern or argument asks for it.
+    pub why: String,
+}
+
+impl Proposal {
+    pub(super) fn attribute(&mut self, by: &[usize]) {
+        attribute(&mut self.by, by);
+    }
+
+    /// Whether it changes a file that stays the same object.
+    pub(super) fn is_update(&self) -> bool {
+        matches!(self.action, Action::Update { .. })
+    }
+}

@@ -1,0 +1,298 @@
+//! From an operation's file to an [`Operation`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::problem::{At, LoadError, Problem, did_you_mean};
+use super::schema::OPERATION;
+use super::shape::{Fields, Reader};
+use super::step::{Propose, Step};
+use super::when::When;
+use super::yaml::{self, Node, Yaml};
+use crate::digest::Digest;
+
+/// An operation's summary has to fit on a line of a list beside its name.
+const SUMMARY_CHARS: usize = 80;
+
+/// What an operation protects against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// What tells one machine from another.
+    Identity,
+    /// Keys, passwords, tokens.
+    Secret,
+    /// Addresses and interfaces of the machine the image was built on.
+    Network,
+    /// Records of what happened.
+    Log,
+    /// What can be fetched or made again.
+    Cache,
+    /// Dumps of crashed programs and kernels.
+    Crash,
+    /// State of cloud agents.
+    Cloud,
+    /// What users left.
+    UserData,
+}
+
+impl Class {
+    fn from_word(word: &str) -> Self {
+        match word {
+            "identity" => Self::Identity,
+            "secret" => Self::Secret,
+            "network" => Self::Network,
+            "log" => Self::Log,
+            "cache" => Self::Cache,
+            "crash" => Self::Crash,
+            "cloud" => Self::Cloud,
+            _ => Self::UserData,
+        }
+    }
+}
+
+/// What values a parameter takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParameterType {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+}
+
+impl ParameterType {
+    fn from_word(word: &str) -> Self {
+        match word {
+            "integer" => Self::Integer,
+            "boolean" => Self::Boolean,
+            _ => Self::Text,
+        }
+    }
+
+    fn check(self, value: &str) -> Result<(), String> {
+        let fits = match self {
+            Self::Text => true,
+            Self::Integer => value.parse::<i64>().is_ok(),
+            Self::Boolean => matches!(value, "true" | "false"),
+        };
+        let wanted = match self {
+            Self::Integer => "a whole number",
+            _ => "true or false",
+        };
+        if fits { Ok(()) } else { Err(format!("'{value}' is not {wanted}")) }
+    }
+}
+
+/// A value that `--set NAME=VALUE` changes and `{NAME}` in a step stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// What values it takes.
+    #[serde(rename = "type")]
+    pub kind: ParameterType,
+    /// The value where none is set.
+    pub default: String,
+    /// What it is for.
+    pub help: String,
+}
+
+/// One thing to clean: what it is, why, in which guests, and the steps that do it.
+#[derive(Clone)]
+pub struct Operation {
+    /// Its name, virt-sysprep's where it has the operation.
+    pub name: String,
+    /// What it does, in one line.
+    pub summary: String,
+    /// Why an image is better without.
+    pub why: String,
+    /// What it protects against.
+    pub class: Class,
+    /// Whether it runs when nothing is selected.
+    pub default: bool,
+    /// Which guests it is for.
+    pub when: When,
+    /// What may be set.
+    pub parameters: Vec<Parameter>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// The digest of the operation's file.
+    pub digest: Digest,
+    /// The file it was read from, as it was named.
+    pub file: String,
+    settings: BTreeMap<String, String>,
+    document: Arc<Node>,
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation")
+            .field("name", &self.name)
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Operation {
+    /// Reads an operation; `file` names it in messages.
+    ///
+    /// # Errors
+    /// Every problem that the text has, each with its line and column.
+    pub fn from_yaml(file: &str, text: &str) -> Result<Self, LoadError> {
+        let document = yaml::parse(text).map_err(|problem| LoadError::new(file, vec![problem]))?;
+        Self::read(file, Digest::of(text.as_bytes()), Arc::new(document), &BTreeMap::new())
+    }
+
+    /// The values that were set, by parameter; those left at their default are not in it.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
+    /// Every parameter's value, set or default.
+    pub fn values(&self) -> BTreeMap<String, String> {
+        let set = |it: &Parameter| self.settings.get(&it.name).unwrap_or(&it.default).clone();
+        self.parameters.iter().map(|it| (it.name.clone(), set(it))).collect()
+    }
+
+    /// Sets a parameter.
+    ///
+    /// # Errors
+    /// A text for the caller: no such parameter, a value that is not of its type, or one that
+    /// makes a step wrong (a path that is not absolute, …).
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let Some(parameter) = self.parameters.iter().find(|it| it.name == name) else {
+            let near = did_you_mean(name, self.parameters.iter().map(|it| it.name.as_str()));
+            return Err(format!("the operation '{}' has no parameter '{name}'{near}", self.name));
+        };
+        parameter
+            .kind
+            .check(value)
+            .map_err(|wrong| format!("parameter '{name}' of '{}': {wrong}", self.name))?;
+        let mut settings = self.settings.clone();
+        settings.insert(name.to_owned(), value.to_owned());
+        *self = Self::read(&self.file, self.digest, self.document.clone(), &settings).map_err(
+            |error| format!("parameter '{name}' of '{}' cannot be '{value}': {error}", self.name),
+        )?;
+        Ok(())
+    }
+
+    fn read(
+        file: &str,
+        digest: Digest,
+        document: Arc<Node>,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Self, LoadError> {
+        let values = values(&document, settings);
+        let mut reader = Reader::new(&values);
+        let fields = reader.map(&document, "an operation", &[OPERATION]);
+        let mut problems = std::mem::take(&mut reader.problems);
+        let used = reader.used;
+        let Some(fields) = fields else { return Err(LoadError::new(file, problems)) };
+
+        let text = |name: &str| fields.text(name).unwrap_or_default().to_owned();
+        let summary = text("summary");
+        if summary.ends_with('.') {
+            let at = fields.at_field("summary");
+            problems.push(Problem::new(at, "'summary' ends with a period; leave it out"));
+        }
+        if summary.chars().count() > SUMMARY_CHARS {
+            let message = format!("'summary' is longer than {SUMMARY_CHARS} characters");
+            problems.push(Problem::new(fields.at_field("summary"), message));
+        }
+        let parameters = parameters(&fields, &mut problems);
+        for (parameter, at) in &parameters {
+            if !used.contains(&parameter.name) {
+                let message = format!(
+                    "no step uses the parameter '{0}'; write '{{{0}}}' where it belongs",
+                    parameter.name
+                );
+                problems.push(Problem::new(*at, message));
+            }
+        }
+        let steps = fields
+            .steps("steps")
+            .iter()
+            .filter_map(|(verb, arguments)| match (verb.build)(arguments) {
+                Ok(does) => Some(step(verb.name, arguments, does)),
+                Err(problem) => {
+                    problems.push(problem);
+                    None
+                }
+            })
+            .collect();
+        if !problems.is_empty() {
+            return Err(LoadError::new(file, problems));
+        }
+        Ok(Self {
+            name: text("name"),
+            summary,
+            why: text("why"),
+            class: Class::from_word(&text("class")),
+            default: fields.flag("default", false),
+            when: fields.map("when").map(When::from_fields).unwrap_or_default(),
+            parameters: parameters.into_iter().map(|(parameter, _)| parameter).collect(),
+            steps,
+            digest,
+            file: file.to_owned(),
+            settings: settings.clone(),
+            document,
+        })
+    }
+}
+
+fn step(verb: &'static str, arguments: &Fields, does: Arc<dyn Propose>) -> Step {
+    let when = arguments.map("when").map(When::from_fields).unwrap_or_default();
+    Step { verb, at: arguments.at(), when, does }
+}
+
+fn parameters(fields: &Fields, problems: &mut Vec<Problem>) -> Vec<(Parameter, At)> {
+    let mut found: Vec<(Parameter, At)> = Vec::new();
+    for declared in fields.maps("parameters") {
+        let text = |name: &str| declared.text(name).unwrap_or_default().to_owned();
+        let parameter = Parameter {
+            name: text("name"),
+            kind: ParameterType::from_word(&text("type")),
+            default: declared.scalar("default").unwrap_or_default(),
+            help: text("help"),
+        };
+        if let Err(wrong) = parameter.kind.check(&parameter.default) {
+            problems
+                .push(Problem::new(declared.at_field("default"), format!("'default': {wrong}")));
+        }
+        if found.iter().any(|(other, _)| other.name == parameter.name) {
+            let message = format!("the parameter '{}' is declared twice", parameter.name);
+            problems.push(Problem::new(declared.at_field("name"), message));
+        }
+        found.push((parameter, declared.at_field("name")));
+    }
+    found
+}
+
+/// The parameters' values, read ahead of everything else because the steps need them. What is
+/// wrong with the declarations is told when they are read in their turn.
+fn values(document: &Node, settings: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let none = BTreeMap::new();
+    let Yaml::Map(entries) = &document.value else { return none };
+    let Some(entry) = entries.iter().find(|entry| entry.key == "parameters") else { return none };
+    let Yaml::List(nodes) = &entry.value.value else { return none };
+    let mut found = BTreeMap::new();
+    for node in nodes {
+        let Yaml::Map(fields) = &node.value else { continue };
+        let field = |name: &str| fields.iter().find(|it| it.key == name).map(|it| &it.value.value);
+        let Some(Yaml::Text(name)) = field("name") else { continue };
+        let default = match field("default") {
+            Some(Yaml::Text(text)) => text.clone(),
+            Some(Yaml::Bool(flag)) => flag.to_string(),
+            Some(Yaml::Integer(number)) => number.to_string(),
+            _ => continue,
+        };
+        found.insert(name.clone(), settings.get(name).cloned().unwrap_or(default));
+    }
+    found
+}

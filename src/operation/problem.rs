@@ -1,0 +1,117 @@
+//! What is wrong with an operation's file, and where in it.
+
+use std::fmt;
+
+/// A position in a file: line and column, both from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    /// The line.
+    pub line: u64,
+    /// The column, in characters.
+    pub column: u64,
+}
+
+/// One thing that is wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where it is.
+    pub at: At,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem at a place.
+    pub fn new(at: At, message: impl Into<String>) -> Self {
+        Self { at, message: message.into() }
+    }
+}
+
+/// Why a file is no operation: every problem found, in the file's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    /// The file as the caller named it.
+    pub file: String,
+    /// What is wrong; never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl LoadError {
+    pub(crate) fn new(file: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort();
+        problems.dedup();
+        Self { file: file.to_owned(), problems }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            let Problem { at: At { line, column }, message } = problem;
+            write!(f, "{}:{line}:{column}: {message}", self.file)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// The names in `known` that are nearest to `name`, best first; none when nothing is near.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    // Two slips in a short word, more in a long one; a part of a name counts as near too.
+    let allowed = 1 + name.len() / 4;
+    let mut near: Vec<(usize, &str)> = known
+        .into_iter()
+        .filter_map(|candidate| {
+            let distance = slips(name.as_bytes(), candidate.as_bytes());
+            if distance <= allowed {
+                Some((distance, candidate))
+            } else if name.len() >= 3 && (candidate.contains(name) || name.contains(candidate)) {
+                Some((allowed + 1, candidate))
+            } else {
+                None
+            }
+        })
+        .collect();
+    near.sort_unstable();
+    near.truncate(3);
+    near.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// How many letters have to be put in, taken out or replaced (Levenshtein's distance).
+fn slips(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, &from) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// `; did you mean 'a' or 'b'?`, or nothing.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let near: Vec<String> = nearest(name, known).iter().map(|it| format!("'{it}'")).collect();
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found() {
+        let known = ["ssh-hostkeys", "ssh-userdir", "logfiles", "machine-id"];
+        assert_eq!(nearest("ssh-hostkey", known), ["ssh-hostkeys"]);
+        assert_eq!(nearest("machineid", known), ["machine-id"]);
+        assert_eq!(nearest("ssh", known), ["ssh-hostkeys", "ssh-userdir"]);
+        assert!(nearest("zzz", known).is_empty());
+    }
+}

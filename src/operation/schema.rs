@@ -1,0 +1,115 @@
+//! The operation's file as a table, and the JSON Schema made from it.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::shape::{Field, Shape};
+use super::step::VERBS;
+use super::when;
+
+/// What an operation protects against.
+pub(crate) const CLASSES: &[&str] =
+    &["identity", "secret", "network", "log", "cache", "crash", "cloud", "user-data"];
+
+/// The types a parameter may have.
+pub(crate) const PARAMETER_TYPES: &[&str] = &["text", "integer", "boolean"];
+
+const PARAMETER: &[Field] = &[
+    Field::required("name", Shape::Name, "the name in '--set NAME=VALUE' and in '{NAME}'"),
+    Field::required("type", Shape::OneOf(PARAMETER_TYPES), "what values it takes"),
+    Field::required("default", Shape::Scalar, "the value where none is set"),
+    Field::required("help", Shape::Line, "what it is for"),
+];
+
+/// The fields of an operation's file.
+pub(crate) const OPERATION: &[Field] = &[
+    Field::required("name", Shape::Name, "the operation's name"),
+    Field::required("summary", Shape::Line, "what it does, in one line without a period"),
+    Field::required("why", Shape::Line, "why an image is better without"),
+    Field::required("class", Shape::OneOf(CLASSES), "what it protects against"),
+    Field::required("default", Shape::Bool, "whether it runs when nothing is selected"),
+    Field::optional("when", Shape::Map(when::FIELDS), "which guests it is for"),
+    Field::optional(
+        "parameters",
+        Shape::List(&Shape::Map(PARAMETER)),
+        "values that '--set' may change",
+    ),
+    Field::required("steps", Shape::Steps, "what is done, in order"),
+];
+
+/// The JSON Schema (draft 2020-12) of an operation's file.
+pub fn json_schema() -> Json {
+    let mut schema = map(&[OPERATION]);
+    let steps: Vec<Json> = VERBS
+        .iter()
+        .map(|verb| {
+            let mut arguments = map(&verb.tables());
+            if let Some(field) = verb.short_field() {
+                arguments = json!({ "anyOf": [arguments, shape(&field.shape)] });
+            }
+            json!({
+                "type": "object",
+                "description": verb.help,
+                "properties": { verb.name: arguments },
+                "required": [verb.name],
+                "additionalProperties": false,
+            })
+        })
+        .collect();
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+        object.insert("title".into(), json!("sysprep-rs operation"));
+        object.insert("$defs".into(), json!({ "step": { "oneOf": steps } }));
+    }
+    schema
+}
+
+fn map(tables: &[&'static [Field]]) -> Json {
+    let fields = || tables.iter().flat_map(|table| table.iter());
+    let mut properties = Map::new();
+    for field in fields() {
+        let mut value = shape(&field.shape);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("description".into(), json!(field.help));
+        }
+        properties.insert(field.name.into(), value);
+    }
+    let required: Vec<&str> =
+        fields().filter(|field| field.required).map(|field| field.name).collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn shape(shape_of: &Shape) -> Json {
+    match shape_of {
+        Shape::Line => json!({ "type": "string", "pattern": "^[^\\n]+$" }),
+        Shape::Text => json!({ "type": "string" }),
+        // Within a step a boolean may be a parameter's value.
+        Shape::Bool => {
+            json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": "^\\{[a-z][a-z0-9-]*\\}$" }] })
+        }
+        Shape::Scalar => json!({ "type": ["string", "integer", "boolean"] }),
+        Shape::Name => json!({ "type": "string", "pattern": "^[a-z][a-z0-9-]*$" }),
+        Shape::Mode => {
+            json!({ "type": "string", "pattern": "^((0o)?[0-7]{3,5}|.*\\{[a-z][a-z0-9-]*\\}.*)$" })
+        }
+        Shape::Owner => json!({ "type": ["string", "integer"] }),
+        Shape::Path => json!({ "type": "string", "pattern": "^(/|\\{)" }),
+        Shape::Pattern => json!({ "type": "string", "pattern": "^(~?/|\\{)" }),
+        Shape::FileName => json!({ "type": "string", "pattern": "^[^/]+$" }),
+        Shape::Regex => json!({ "type": "string", "format": "regex" }),
+        Shape::OneOf(words) => json!({ "enum": words }),
+        Shape::Some(one) => {
+            let one = shape(one);
+            json!({ "anyOf": [one, { "type": "array", "items": one }] })
+        }
+        Shape::List(one) => json!({ "type": "array", "items": shape(one) }),
+        Shape::Map(fields) => map(&[fields]),
+        Shape::Steps => {
+            json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/step" } })
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Which operations to run, in virt-sysprep's own words.
+
+use super::catalogue::Catalogue;
+use super::load::Operation;
+use super::problem::did_you_mean;
+
+/// One word of a selection list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Term {
+    Add(String),
+    Remove(String),
+}
+
+/// A selection of operations, built from `--enable` and `--operations` in the order given.
+///
+/// With neither, those that are on by default. `--operations` begins with none and adds or, with
+/// a leading `-`, takes away; `defaults` and `all` stand for many. Several `--operations` go on
+/// from each other. `--enable` runs the named ones only and may be given once, before any
+/// `--operations`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    terms: Option<Vec<Term>>,
+}
+
+impl Selection {
+    /// The operations that are on by default.
+    pub fn defaults() -> Self {
+        Self::default()
+    }
+
+    /// Takes `--enable LIST`.
+    ///
+    /// # Errors
+    /// A text for the caller: an empty list or name, or a selection was made before.
+    pub fn enable(&mut self, list: &str) -> Result<(), String> {
+        if self.terms.is_some() {
+            return Err("--enable can be given once, and before any --operations".into());
+        }
+        if list.is_empty() {
+            return Err("--enable needs the name of an operation".into());
+        }
+        let mut terms = Vec::new();
+        for name in list.split(',') {
+            if name.is_empty() {
+                return Err("--enable: empty operation name".into());
+            }
+            terms.push(Term::Add(name.to_owned()));
+        }
+        // `defaults` and `all` belong to --operations alone.
+        if let Some(Term::Add(word)) =
+            terms.iter().find(|term| matches!(term, Term::Add(word) if is_word(word)))
+        {
+            return Err(format!("--enable takes names; '{word}' goes with --operations"));
+        }
+        self.terms = Some(terms);
+        Ok(())
+    }
+
+    /// Takes `--operations LIST`.
+    ///
+    /// # Errors
+    /// A text for the caller: an empty name.
+    pub fn operations(&mut self, list: &str) -> Result<(), String> {
+        let mut terms = Vec::new();
+        for word in list.split(',') {
+            let (name, term): (&str, fn(String) -> Term) = match word.strip_prefix('-') {
+                Some(name) => (name, Term::Remove),
+                None => (word, Term::Add),
+            };
+            if name.is_empty() {
+                return Err("--operations: empty operation name".into());
+            }
+            terms.push(term(name.to_owned()));
+        }
+        self.terms.get_or_insert_default().extend(terms);
+        Ok(())
+    }
+}
+
+fn is_word(name: &str) -> bool {
+    matches!(name, "all" | "defaults")
+}
+
+impl Catalogue {
+    /// The selected operations, by name.
+    ///
+    /// # Errors
+    /// A text for the caller: a name that is not in the catalogue, with those near it.
+    pub fn select(&self, selection: &Selection) -> Result<Vec<Operation>, String> {
+        let all = || self.operations();
+        let Some(terms) = &selection.terms else {
+            return Ok(all().filter(|it| it.default).cloned().collect());
+        };
+        let mut chosen = std::collections::BTreeSet::new();
+        for term in terms {
+            let (Term::Add(name) | Term::Remove(name)) = term;
+            let named: Vec<&str> = match name.as_str() {
+                "all" => all().map(|it| it.name.as_str()).collect(),
+                "defaults" => all().filter(|it| it.default).map(|it| it.name.as_str()).collect(),
+                name => match self.get(name) {
+                    Some(operation) => vec![operation.name.as_str()],
+                    None => {
+                        let near = did_you_mean(name, all().map(|it| it.name.as_str()));
+                        return Err(format!("'{name}' is not a known operation{near}"));
+                    }
+                },
+            };
+            for name in named {
+                match term {
+                    Term::Add(_) => chosen.insert(name),
+                    Term::Remove(_) => chosen.remove(name),
+                };
+            }
+        }
+        Ok(all().filter(|it| chosen.contains(it.name.as_str())).cloned().collect())
+    }
+}

@@ -1,0 +1,141 @@
+//! The verbs, one a file: what a step asks for, worked out against a [`Draft`].
+
+mod append;
+mod chmod;
+mod chown;
+mod edit;
+mod empty;
+mod mkdir;
+mod new;
+mod remove;
+mod set_key;
+mod symlink;
+mod touch;
+mod truncate;
+mod write;
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::draft::Draft;
+use super::problem::{At, Problem};
+use super::shape::{Field, Fields, Shape};
+use super::targets::Scan;
+use super::when::{self, When};
+use crate::fs::FsError;
+use crate::guest::GuestError;
+use crate::path::GuestPath;
+
+/// A verb: its name, its arguments, and how a step is made from them.
+#[derive(Debug)]
+pub struct Verb {
+    /// The key that a step has.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub help: &'static str,
+    /// Its arguments, in one or more tables.
+    pub fields: &'static [&'static [Field]],
+    /// The argument that a plain list or text stands for.
+    pub short: Option<&'static str>,
+    pub(crate) build: fn(&Fields) -> Result<Arc<dyn Propose>, Problem>,
+}
+
+/// Every verb, in the order that documentation lists them.
+pub const VERBS: &[Verb] = &[
+    remove::VERB,
+    truncate::VERB,
+    empty::VERB,
+    write::VERB,
+    append::VERB,
+    edit::VERB,
+    set_key::VERB,
+    touch::VERB,
+    mkdir::VERB,
+    symlink::VERB,
+    chmod::VERB,
+    chown::VERB,
+];
+
+impl Verb {
+    /// Every table of arguments, those of every step last.
+    pub(crate) fn tables(&self) -> Vec<&'static [Field]> {
+        self.fields.iter().copied().chain([STEP_FIELDS]).collect()
+    }
+
+    /// The field that a plain list or text stands for.
+    pub(crate) fn short_field(&self) -> Option<&'static Field> {
+        let name = self.short?;
+        self.fields.iter().copied().flatten().find(|field| field.name == name)
+    }
+}
+
+/// What every step may have beside its verb's own arguments.
+pub(crate) const STEP_FIELDS: &[Field] =
+    &[Field::optional("when", Shape::Map(when::FIELDS), "which guests this step is for")];
+
+/// One step of an operation.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its verb.
+    pub verb: &'static str,
+    /// Where it stands in the operation's file.
+    pub at: At,
+    /// Which guests it is for, within those of the operation.
+    pub when: When,
+    /// What it does.
+    pub does: Arc<dyn Propose>,
+}
+
+/// A step that can be worked out.
+///
+/// Contract: reads the guest through the draft only, proposes changes through it, and proposes
+/// nothing where the guest already is as the step would leave it.
+pub trait Propose: fmt::Debug + Send + Sync {
+    /// Adds the step's changes to the draft.
+    ///
+    /// # Errors
+    /// The guest cannot be read, or the step contradicts itself; what the draft holds by then is
+    /// not to be used.
+    fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError>;
+
+    /// The paths and patterns it names, for people.
+    fn paths(&self) -> Vec<String>;
+
+    /// Names that it looks for in whole trees, so that one walk serves every step.
+    fn scan(&self) -> Option<&Scan>;
+}
+
+/// Why a step could not be worked out.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StepError {
+    /// The guest's tree failed.
+    Guest(GuestError),
+    /// A filesystem failed at a path of the guest.
+    Fs(GuestPath, FsError),
+    /// An edit's result would be edited again by the next run.
+    Unstable(GuestPath),
+    /// More paths than a plan holds.
+    TooMany(usize),
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guest(error) => error.fmt(f),
+            Self::Fs(path, error) => write!(f, "{path}: {error}"),
+            Self::Unstable(path) => {
+                write!(f, "{path}: the edit matches its own result; write it so that it does not")
+            }
+            Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
+        }
+    }
+}
+
+impl std::error::Error for StepError {}
+
+impl From<GuestError> for StepError {
+    fn from(error: GuestError) -> Self {
+        Self::Guest(error)
+    }
+}

@@ -1,0 +1,167 @@
+//! What the verbs that make something have in common: where, with which owner and mode.
+
+use super::StepError;
+use crate::fs::Kind;
+use crate::operation::draft::{Draft, New, Owned, Target};
+use crate::operation::problem::Problem;
+use crate::operation::shape::{Field, Fields, Shape};
+use crate::path::GuestPath;
+
+/// The arguments of every verb that makes something at one path.
+pub(super) const FIELDS: &[Field] = &[
+    Field::required("path", Shape::Path, "where"),
+    Field::optional("mode", Shape::Mode, "permission bits; an existing object's are set to them"),
+    Field::optional("owner", Shape::Owner, "user; root for a new object"),
+    Field::optional("group", Shape::Owner, "group; root for a new object"),
+    Field::optional("parents", Shape::Bool, "make missing directories above, 0755 root"),
+];
+
+/// `/etc/group` is a few KiB in any guest; a larger one is read no further.
+const GROUP_BYTES: u64 = 4 << 20;
+
+/// Where to make something, and as whose.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) path: GuestPath,
+    parents: bool,
+    meta: Meta,
+}
+
+/// Owner, group and mode as a step gives them.
+#[derive(Debug, Default)]
+pub(super) struct Meta {
+    pub(super) mode: Option<u16>,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
+}
+
+impl Meta {
+    pub(super) fn from_fields(fields: &Fields) -> Self {
+        Self {
+            mode: fields.mode("mode"),
+            owner: fields.text("owner").map(str::to_owned),
+            group: fields.text("group").map(str::to_owned),
+        }
+    }
+
+    /// `from` with what the step gives; `None` with a refusal for a name that the guest does not
+    /// have.
+    pub(super) fn over(
+        &self,
+        from: Owned,
+        path: &GuestPath,
+        draft: &mut Draft<'_>,
+    ) -> Result<Option<Owned>, StepError> {
+        let mut owned = from;
+        if let Some(mode) = self.mode {
+            owned.mode = mode;
+        }
+        if let Some(name) = &self.owner {
+            let accounts = draft.guest().accounts();
+            let named = accounts.iter().find(|it| it.name == *name).map(|it| it.uid);
+            let Some(uid) = name.parse().ok().or(named) else {
+                draft.refuse(path, format!("the guest has no user '{name}'"));
+                return Ok(None);
+            };
+            owned.uid = uid;
+        }
+        if let Some(name) = &self.group {
+            let gid = match name.parse() {
+                Ok(gid) => Some(gid),
+                Err(_) => group(name, draft)?,
+            };
+            let Some(gid) = gid else {
+                draft.refuse(path, format!("the guest has no group '{name}'"));
+                return Ok(None);
+            };
+            owned.gid = gid;
+        }
+        Ok(Some(owned))
+    }
+}
+
+/// A group's number from `/etc/group` (group(5)).
+fn group(name: &str, draft: &Draft<'_>) -> Result<Option<u32>, StepError> {
+    let path = GuestPath::root().join(b"etc").join(b"group");
+    let text = draft.guest().tree.read(&path, GROUP_BYTES)?.unwrap_or_default();
+    Ok(text.split(|&byte| byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|&byte| byte == b':');
+        let found = fields.next()? == name.as_bytes();
+        let number = fields.nth(1).filter(|_| found)?;
+        std::str::from_utf8(number).ok()?.parse().ok()
+    }))
+}
+
+impl Place {
+    pub(super) fn from_fields(fields: &Fields) -> Result<Self, Problem> {
+        let path = fields
+            .text("path")
+            .unwrap_or_default()
+            .parse()
+            .map_err(|message: String| Problem::new(fields.at_field("path"), message))?;
+        let meta = Meta::from_fields(fields);
+        Ok(Self { path, parents: fields.flag("parents", false), meta })
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(path: GuestPath) -> Self {
+        Self { path, parents: false, meta: Meta::default() }
+    }
+
+    /// What is at the path now. `None`, with a refusal, when its directory is not there and the
+    /// step does not make it.
+    pub(super) fn target(
+        &self,
+        draft: &mut Draft<'_>,
+        follow: bool,
+    ) -> Result<Option<Target>, StepError> {
+        if self.parents {
+            let mut above = GuestPath::root();
+            let names = self.path.names().len().saturating_sub(1);
+            for name in self.path.names().take(names) {
+                above = above.join(name);
+                match draft.at(&above, true)? {
+                    Some(target) if target.kind.is_none() => {
+                        let owned = Owned { mode: 0o755, uid: 0, gid: 0 };
+                        let why = format!("leads to {}", self.path);
+                        draft.create(&target, New::Directory, owned, why)?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let found = draft.at(&self.path, follow)?;
+        if found.is_none() {
+            draft.refuse(&self.path, "its directory is not there ('parents: true' makes it)");
+        }
+        Ok(found)
+    }
+
+    /// Makes `new`, or where an object of its kind is there already, sets owner and mode on it
+    /// and leaves the rest.
+    pub(super) fn make(
+        &self,
+        draft: &mut Draft<'_>,
+        target: &Target,
+        new: New,
+        mode: u16,
+    ) -> Result<(), StepError> {
+        let kind = match &new {
+            New::File(_) => Kind::File,
+            New::Directory => Kind::Directory,
+            New::Symlink(_) => Kind::Symlink,
+        };
+        let there = target.kind == Some(kind);
+        let from = match draft.owned(target)? {
+            Some(owned) if there => owned,
+            _ => Owned { mode, uid: 0, gid: 0 },
+        };
+        let Some(owned) = self.meta.over(from, &self.path, draft)? else { return Ok(()) };
+        let why = format!("names {}", self.path);
+        if there {
+            draft.set_owned(target, owned, why)
+        } else {
+            draft.create(target, new, owned, why)
+        }
+    }
+}

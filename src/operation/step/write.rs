@@ -1,0 +1,80 @@
+//! `write`: gives one file a content.
+
+use std::sync::Arc;
+
+use super::new::{self, Place};
+use super::{Propose, StepError, Verb};
+use crate::fs::Kind;
+use crate::operation::draft::{Draft, EDITABLE_BYTES, New};
+use crate::operation::shape::{Field, Shape};
+use crate::operation::targets::Scan;
+
+pub(super) const VERB: Verb = Verb {
+    name: "write",
+    help: "gives one file a content; an existing file keeps what is not given (owner, mode, labels)",
+    fields: &[
+        new::FIELDS,
+        &[
+            Field::required("content", Shape::Text, "the whole content"),
+            Field::optional(
+                "only-if",
+                Shape::OneOf(&["exists", "missing"]),
+                "write only over an existing file, or only where nothing is",
+            ),
+        ],
+    ],
+    short: None,
+    build: |fields| {
+        Ok(Arc::new(Write {
+            place: Place::from_fields(fields)?,
+            content: fields.text("content").unwrap_or_default().as_bytes().to_vec(),
+            exists: fields.text("only-if").map(|word| word == "exists"),
+        }))
+    },
+};
+
+#[derive(Debug)]
+struct Write {
+    place: Place,
+    content: Vec<u8>,
+    /// What has to be: there already, or not.
+    exists: Option<bool>,
+}
+
+impl Propose for Write {
+    fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
+        if self.exists == Some(true) && draft.at(&self.place.path, true)?.is_none() {
+            return Ok(());
+        }
+        let Some(target) = self.place.target(draft, true)? else { return Ok(()) };
+        match target.kind {
+            Some(Kind::File) if self.exists != Some(false) => {
+                // A file that is too large to be compared is different anyway.
+                let same = draft.size(&target)? == self.content.len() as u64
+                    && self.content.len() as u64 <= EDITABLE_BYTES
+                    && draft.content(&target)?.as_ref() == Some(&self.content);
+                if !same {
+                    let why = format!("names {}", self.place.path);
+                    draft.set_content(&target, self.content.clone(), why)?;
+                }
+                self.place.make(draft, &target, New::File(Vec::new()), 0o644)
+            }
+            None if self.exists != Some(true) => {
+                self.place.make(draft, &target, New::File(self.content.clone()), 0o644)
+            }
+            Some(kind) if kind != Kind::File => {
+                draft.refuse(&target.path, "not a regular file");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        vec![self.place.path.to_string()]
+    }
+
+    fn scan(&self) -> Option<&Scan> {
+        None
+    }
+}

@@ -1,0 +1,161 @@
+//! Which existing paths a step is about.
+
+use std::fmt;
+
+use regex::bytes::Regex;
+
+use super::problem::Problem;
+use super::shape::{Field, Fields, Shape};
+use crate::fs::Kind;
+use crate::guest::NamePattern;
+use crate::path::GuestPath;
+
+/// The words of `only`.
+const KINDS: &[&str] =
+    &["file", "directory", "symlink", "device", "fifo", "socket", "non-directory", "non-symlink"];
+
+/// The arguments of every verb that works on existing paths.
+pub(crate) const TARGET_FIELDS: &[Field] = &[
+    Field::optional("paths", Shape::Some(&Shape::Pattern), "paths with wildcards"),
+    Field::optional("keep", Shape::Some(&Shape::Pattern), "paths that stay as they are"),
+    Field::optional("only", Shape::Some(&Shape::OneOf(KINDS)), "kinds of object"),
+    Field::optional(
+        "names",
+        Shape::Some(&Shape::FileName),
+        "file names, looked for everywhere below 'under'; a leading dot is no exception",
+    ),
+    Field::optional("under", Shape::Some(&Shape::Path), "directories to look below for 'names'"),
+    Field::optional("containing", Shape::Regex, "only files whose content matches"),
+    Field::optional("unless", Shape::Regex, "no files whose content matches"),
+];
+
+/// Names to look for in whole trees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    names: Vec<NamePattern>,
+    under: Vec<GuestPath>,
+    text: String,
+}
+
+impl Scan {
+    /// The directories to look below.
+    pub fn under(&self) -> &[GuestPath] {
+        &self.under
+    }
+
+    /// Whether a name is one of those looked for.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// Kinds of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kinds(&'static str);
+
+impl Kinds {
+    fn fits(self, kind: Kind) -> bool {
+        match self.0 {
+            "file" => kind == Kind::File,
+            "directory" => kind == Kind::Directory,
+            "symlink" => kind == Kind::Symlink,
+            "device" => matches!(kind, Kind::BlockDevice | Kind::CharDevice),
+            "fifo" => kind == Kind::Fifo,
+            "socket" => kind == Kind::Socket,
+            "non-directory" => kind != Kind::Directory,
+            _ => kind != Kind::Symlink,
+        }
+    }
+}
+
+/// Which existing paths a step is about.
+#[derive(Clone, Default)]
+pub struct Targets {
+    pub(super) patterns: Vec<String>,
+    pub(super) keep: Vec<String>,
+    only: Vec<Kinds>,
+    pub(super) scan: Option<Scan>,
+    pub(super) containing: Option<Regex>,
+    pub(super) unless: Option<Regex>,
+}
+
+impl fmt::Debug for Targets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.describe()).finish()
+    }
+}
+
+impl Targets {
+    pub(crate) fn from_fields(fields: &Fields) -> Result<Self, Problem> {
+        let only = fields.texts("only");
+        let mut targets = Self {
+            patterns: fields.texts("paths"),
+            keep: fields.texts("keep"),
+            only: KINDS
+                .iter()
+                .filter(|word| only.iter().any(|it| it == *word))
+                .map(|it| Kinds(it))
+                .collect(),
+            scan: None,
+            containing: fields.regex("containing"),
+            unless: fields.regex("unless"),
+        };
+        if fields.has("names") != fields.has("under") {
+            let message =
+                "'names' and 'under' go together: which names, and below which directories";
+            return Err(Problem::new(fields.at(), message));
+        }
+        if fields.has("names") {
+            let wrong = |message| Problem::new(fields.at_field("names"), message);
+            let mut names = Vec::new();
+            for name in fields.texts("names") {
+                names.push(NamePattern::parse(name.as_bytes()).map_err(wrong)?);
+                // A name pattern leaves hidden files alone, as glob(3) does; here they count.
+                if name.starts_with(['*', '?', '[']) {
+                    names.push(NamePattern::parse(format!(".{name}").as_bytes()).map_err(wrong)?);
+                }
+            }
+            let under = fields.texts("under");
+            let text = format!("{} below {}", fields.texts("names").join(", "), under.join(", "));
+            let under = under
+                .iter()
+                .map(|path| path.parse())
+                .collect::<Result<_, String>>()
+                .map_err(|message| Problem::new(fields.at_field("under"), message))?;
+            targets.scan = Some(Scan { names, under, text });
+        }
+        if targets.patterns.is_empty() && targets.scan.is_none() {
+            let message = "the step names no path; give 'paths', or 'names' and 'under'";
+            return Err(Problem::new(fields.at(), message));
+        }
+        Ok(targets)
+    }
+
+    /// Whether an object of this kind is meant.
+    pub(super) fn fits(&self, kind: Kind) -> bool {
+        self.only.is_empty() || self.only.iter().any(|kinds| kinds.fits(kind))
+    }
+
+    /// Whether content decides too.
+    pub(super) fn reads_content(&self) -> bool {
+        self.containing.is_some() || self.unless.is_some()
+    }
+
+    /// Whether a file with this content is meant.
+    pub(super) fn fits_content(&self, content: &[u8]) -> bool {
+        self.containing.as_ref().is_none_or(|regex| regex.is_match(content))
+            && !self.unless.as_ref().is_some_and(|regex| regex.is_match(content))
+    }
+
+    /// The paths and patterns, for people.
+    pub fn describe(&self) -> Vec<String> {
+        let mut all = self.patterns.clone();
+        all.extend(self.scan.iter().map(|scan| scan.text.clone()));
+        all
+    }
+
+    /// What is looked for in whole trees.
+    pub fn scan(&self) -> Option<&Scan> {
+        self.scan.as_ref()
+    }
+}

@@ -1,0 +1,163 @@
+//! A YAML document as a tree whose every node knows its line and column.
+//!
+//! Reading into a tree first, and only then into an operation, is what lets every
+//! problem of a file be told at once.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use super::problem::{At, Problem};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) at: At,
+    pub(crate) value: Yaml,
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(crate) enum Yaml {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Fraction,
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// One key of a map and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) at: At,
+    pub(crate) key: String,
+    pub(crate) value: Node,
+}
+
+impl Yaml {
+    /// What it is, for a message.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Integer(_) | Self::Fraction => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+/// Reads one document.
+pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
+    serde_saphyr::from_str::<Node>(text).map_err(|error| {
+        let at = error
+            .location()
+            .map_or(At { line: 1, column: 1 }, |it| At { line: it.line(), column: it.column() });
+        let message = error.without_snippet().to_string();
+        // The position is printed in front of every problem; once is enough.
+        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+        Problem::new(at, message)
+    })
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Yaml>::deserialize(deserializer)?;
+        let (line, column) = (spanned.referenced.line(), spanned.referenced.column());
+        Ok(Self { at: At { line, column }, value: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Yaml {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Yaml;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Yaml, E> {
+        Ok(Yaml::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Yaml, E> {
+        Ok(Yaml::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Yaml, D::Error> {
+        Yaml::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Yaml, E> {
+        Ok(Yaml::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Yaml, E> {
+        Ok(Yaml::Integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Yaml, E> {
+        Ok(i64::try_from(value).map_or_else(|_| Yaml::Text(value.to_string()), Yaml::Integer))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Yaml, E> {
+        Ok(Yaml::Fraction)
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Yaml, E> {
+        Ok(Yaml::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Yaml, A::Error> {
+        let mut list = Vec::new();
+        while let Some(node) = seq.next_element()? {
+            list.push(node);
+        }
+        Ok(Yaml::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Yaml, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key::<Spanned<String>>()? {
+            let at = At { line: key.referenced.line(), column: key.referenced.column() };
+            entries.push(Entry { at, key: key.value, value: map.next_value()? });
+        }
+        Ok(Yaml::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_knows_its_place() {
+        let node = parse("a: 1\nlist:\n  - x\n  - {k: [true, null]}\n").unwrap();
+        let Yaml::Map(entries) = &node.value else { panic!("{node:?}") };
+        assert_eq!(entries[1].at, At { line: 2, column: 1 });
+        let Yaml::List(items) = &entries[1].value.value else { panic!() };
+        assert_eq!(items[1].at, At { line: 4, column: 5 });
+        let Yaml::Map(inner) = &items[1].value else { panic!() };
+        assert_eq!(inner[0].value.at, At { line: 4, column: 9 });
+    }
+
+    #[test]
+    fn a_broken_document_says_where() {
+        let problem = parse("a: [1\nb: 2\n").unwrap_err();
+        assert!(problem.at.line >= 1, "{problem:?}");
+        let problem = parse("a: 1\na: 2\n").unwrap_err();
+        assert_eq!(problem.at.line, 2, "{problem:?}");
+        assert!(!problem.message.is_empty());
+    }
+}

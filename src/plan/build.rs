@@ -1,0 +1,236 @@
+//! Working a plan out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::outcome::{OperationOutcome, Outcome, Refusal};
+use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA};
+use crate::guest::Guest;
+use crate::operation::{Action, CHANGES, Draft, Operation, Proposal, Refused, StepError};
+use crate::volume::VolumeId;
+
+/// Why there is no plan.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A guest cannot be read where every operation needs it.
+    Guest(VolumeId, StepError),
+    /// More paths would change than a plan holds.
+    TooMany(usize),
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guest(root, error) => write!(f, "guest on {root}: {error}"),
+            Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// Works out what the operations change in the guests. Nothing is written, no clock is read, and
+/// the same guests, operations and options give the same plan.
+///
+/// Operations run by name, whatever their order here. One that fails is told in its outcome and
+/// adds no change; the others go on.
+///
+/// # Errors
+/// A guest that cannot be read at all, or more changes than a plan holds.
+pub fn plan(
+    guests: &[Guest],
+    operations: &[Operation],
+    options: &PlanOptions,
+) -> Result<Plan, PlanError> {
+    let mut sorted: Vec<&Operation> = operations.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut plan = Plan {
+        schema: SCHEMA,
+        tool: concat!("sysprep-rs ", env!("CARGO_PKG_VERSION")).to_owned(),
+        image: options.image.clone(),
+        now: options.now,
+        keep_free_space: options.keep_free_space,
+        guests: Vec::new(),
+        operations: sorted.iter().map(|operation| reference(operation)).collect(),
+        filesystems: filesystems(guests, options),
+        changes: Vec::new(),
+        outcomes: Vec::new(),
+        refusals: Vec::new(),
+    };
+    for (number, guest) in (0u32..).zip(guests) {
+        plan.guests.push(PlannedGuest {
+            root: guest.root.clone(),
+            facts: guest.facts.clone(),
+            notes: guest.notes.clone(),
+        });
+        let worked = work_out(guest, &sorted, options)
+            .map_err(|error| PlanError::Guest(guest.root.clone(), error))?;
+        add(&mut plan, number, &sorted, worked);
+        if plan.changes.len() > CHANGES {
+            return Err(PlanError::TooMany(CHANGES));
+        }
+    }
+    for (id, change) in (1u32..).zip(&mut plan.changes) {
+        change.id = id;
+    }
+    Ok(plan)
+}
+
+fn reference(operation: &Operation) -> OperationRef {
+    OperationRef {
+        name: operation.name.clone(),
+        digest: operation.digest,
+        parameters: operation.values(),
+    }
+}
+
+/// The filesystems of the guests that can be edited, in the disk's order.
+fn filesystems(guests: &[Guest], options: &PlanOptions) -> Vec<super::PlannedFilesystem> {
+    let used: BTreeSet<&VolumeId> = guests.iter().flat_map(Guest::volumes).collect();
+    options
+        .filesystems
+        .iter()
+        .filter(|it| it.read_only.is_none() && used.contains(&it.filesystem.volume))
+        .map(|it| it.filesystem.clone())
+        .collect()
+}
+
+/// What the operations come to in one guest.
+struct Worked {
+    proposals: Vec<Proposal>,
+    refused: Vec<Refused>,
+    /// Of each operation that has one already: it was skipped, or it failed.
+    early: Vec<Option<Outcome>>,
+}
+
+fn work_out(
+    guest: &Guest,
+    operations: &[&Operation],
+    options: &PlanOptions,
+) -> Result<Worked, StepError> {
+    let read_only = |volume: &VolumeId| {
+        let known = options.filesystems.iter().find(|it| it.filesystem.volume == *volume);
+        match known {
+            Some(known) => known.read_only.clone(),
+            None => Some(format!("the filesystem on {volume} is not among those planned")),
+        }
+    };
+    let mut early: Vec<Option<Outcome>> = operations
+        .iter()
+        .map(|operation| operation.when.refuses(&guest.facts).map(Outcome::Skipped))
+        .collect();
+    // A failed operation leaves nothing behind: the others are worked out again without it.
+    loop {
+        let scans: Vec<_> = operations
+            .iter()
+            .zip(&early)
+            .filter(|(_, early)| early.is_none())
+            .flat_map(|(operation, _)| &operation.steps)
+            .filter(|step| step.when.refuses(&guest.facts).is_none())
+            .filter_map(|step| step.does.scan())
+            .collect();
+        let mut draft = Draft::new(guest, &read_only, &scans);
+        let failed = run(&mut draft, guest, operations, &mut early);
+        if !failed {
+            let (proposals, refused) = draft.finish()?;
+            return Ok(Worked { proposals, refused, early });
+        }
+    }
+}
+
+/// Works every operation out that has no outcome yet; whether one failed.
+fn run(
+    draft: &mut Draft<'_>,
+    guest: &Guest,
+    operations: &[&Operation],
+    early: &mut [Option<Outcome>],
+) -> bool {
+    for (at, (operation, outcome)) in operations.iter().zip(early).enumerate() {
+        if outcome.is_some() {
+            continue;
+        }
+        draft.begin(at);
+        let mut skipped = None;
+        let mut any = false;
+        for step in &operation.steps {
+            if let Some(reason) = step.when.refuses(&guest.facts) {
+                skipped.get_or_insert(reason);
+                continue;
+            }
+            any = true;
+            if let Err(error) = step.does.propose(draft) {
+                *outcome = Some(Outcome::Failed(error.to_string()));
+                return true;
+            }
+        }
+        if let (false, Some(reason)) = (any, skipped) {
+            *outcome = Some(Outcome::Skipped(reason));
+        }
+    }
+    false
+}
+
+fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
+    let name = |by: usize| operations.get(by).map(|it| it.name.clone()).unwrap_or_default();
+    for (by, early) in worked.early.into_iter().enumerate() {
+        let mine = || worked.proposals.iter().filter(|proposal| proposal.by.contains(&by));
+        let changes = mine().count() as u64;
+        let reason = worked.refused.iter().find(|refused| refused.by == by);
+        let outcome = match (early, reason) {
+            (Some(early), _) => early,
+            (None, _) if changes > 0 => Outcome::Changed,
+            (None, Some(refused)) => {
+                Outcome::Refused(format!("{}: {}", refused.path, refused.reason))
+            }
+            (None, None) => Outcome::AlreadyClean,
+        };
+        plan.outcomes.push(OperationOutcome {
+            guest,
+            operation: name(by),
+            outcome,
+            changes,
+            files: mine().map(|it| extent(&it.action).0).fold(0, u64::saturating_add),
+            bytes: mine().map(|it| extent(&it.action).1).fold(0, u64::saturating_add),
+        });
+    }
+    for refused in worked.refused {
+        plan.refusals.push(Refusal {
+            guest,
+            operation: name(refused.by),
+            path: refused.path,
+            reason: refused.reason,
+        });
+    }
+    for proposal in worked.proposals {
+        let mut by = proposal.by.iter().map(|&by| name(by));
+        plan.changes.push(Change {
+            id: 0,
+            guest,
+            operation: by.next().unwrap_or_default(),
+            also: by.collect(),
+            volume: proposal.volume,
+            fs_path: proposal.fs_path,
+            path: proposal.path,
+            before: proposal.before,
+            action: proposal.action,
+            why: proposal.why,
+        });
+    }
+}
+
+/// How many objects an action touches, and how many bytes of content go.
+fn extent(action: &Action) -> (u64, u64) {
+    match action {
+        Action::Remove { nodes, bytes, .. } => (*nodes, *bytes),
+        Action::CreateFile { replaces, .. }
+        | Action::CreateDirectory { replaces, .. }
+        | Action::CreateSymlink { replaces, .. } => {
+            replaces.as_ref().map_or((1, 0), |it| (it.nodes.saturating_add(1), it.bytes))
+        }
+        Action::Update { content, bytes_before, .. } => {
+            let after = content.as_ref().map_or(*bytes_before, |it| it.len() as u64);
+            (1, bytes_before.saturating_sub(after))
+        }
+    }
+}

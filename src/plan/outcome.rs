@@ -1,0 +1,53 @@
+//! What became of each operation: no silent no-op.
+
+use serde::{Deserialize, Serialize};
+
+use crate::path::GuestPath;
+
+/// What became of one operation in one guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", content = "why", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Outcome {
+    /// It has something to change.
+    Changed,
+    /// There is nothing to change.
+    AlreadyClean,
+    /// The guest is not one it is for.
+    Skipped(String),
+    /// All that there is to change is left alone; the first reason.
+    Refused(String),
+    /// It could not be worked out.
+    Failed(String),
+}
+
+/// An operation's outcome in a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationOutcome {
+    /// Which guest, by its place in the plan.
+    pub guest: u32,
+    /// The operation.
+    pub operation: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How many changes it is the reason of, those that others ask for too included.
+    pub changes: u64,
+    /// How many files, directories and other objects are removed, made or changed by them.
+    pub files: u64,
+    /// How many bytes of content go by them.
+    pub bytes: u64,
+}
+
+/// A path that is left alone although an operation names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Which guest, by its place in the plan.
+    pub guest: u32,
+    /// The operation.
+    pub operation: String,
+    /// The path in the guest.
+    pub path: GuestPath,
+    /// Why.
+    pub reason: String,
+}
