@@ -1,6 +1,7 @@
 //! A commit that is stopped at any instant leaves the old image or the new one, never half.
 
 mod model;
+mod process;
 
 use std::io;
 use std::sync::Arc;

@@ -4,11 +4,35 @@ use std::fmt;
 use std::io;
 
 use super::redo::{LogError, Mismatch};
+use super::verify::Finding;
+use crate::block::BlockError;
+use crate::fs::FsError;
+use crate::guest::GuestError;
+use crate::image::ImageError;
+use crate::path::GuestPath;
+use crate::plan::PlanError;
+use crate::volume::{VolumeError, VolumeId};
+
+/// How many paths an error's text names.
+const SHOWN: usize = 10;
+
+/// A path that is not as the plan saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The guest, by its place in the plan.
+    pub guest: u32,
+    /// The path in the guest.
+    pub path: GuestPath,
+    /// The change it is about, by its id in the plan.
+    pub change: u32,
+}
 
 /// Why applying stopped.
 ///
-/// The caller's: `RecoveryPending`, `NotThisImage`. The host's: `Host`, `LogNotWritten`,
-/// `HalfWritten`, `LogNotRemoved`. Corrupt: `Log`.
+/// The caller's: `RecoveryPending`, `NotThisImage`, `WrongImage`, `ChangedSince`, `NotWritable`.
+/// Unsupported: `CannotEdit`. Corrupt: `Log`, and what `Image`, `Volume`, `Fs`, `Guest`, `Plan` and
+/// `Block` say in their own families. The host's: `Host`, `LogNotWritten`, `HalfWritten`,
+/// `LogNotRemoved`. Ours: `NotAsPlanned`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ApplyError {
@@ -18,6 +42,47 @@ pub enum ApplyError {
     NotThisImage(Mismatch),
     /// The log cannot be used. Nothing was written and nothing removed.
     Log(LogError),
+    /// The plan was made for another image, or is none.
+    WrongImage(String),
+    /// What the plan saw has changed since. Nothing was written.
+    ChangedSince(Vec<Changed>),
+    /// The image was opened for reading only.
+    NotWritable,
+    /// The driver of a planned filesystem cannot edit.
+    CannotEdit {
+        /// The volume.
+        volume: VolumeId,
+        /// The driver's name.
+        driver: &'static str,
+    },
+    /// The staged image is not what the plan says: an editor is wrong. Nothing was written.
+    NotAsPlanned {
+        /// The volume.
+        volume: VolumeId,
+        /// What is not as planned; at most a hundred.
+        findings: Vec<Finding>,
+        /// How many more there are.
+        more: u64,
+    },
+    /// The image's format.
+    Image(ImageError),
+    /// The disk's layout.
+    Volume(VolumeError),
+    /// A filesystem.
+    Fs {
+        /// The volume.
+        volume: VolumeId,
+        /// The path within it, where it is about one.
+        path: Option<GuestPath>,
+        /// What it said.
+        source: FsError,
+    },
+    /// Opening the staged disk to plan again.
+    Guest(GuestError),
+    /// Planning again.
+    Plan(PlanError),
+    /// Reading the image.
+    Block(BlockError),
     /// The host failed before anything was written.
     Host(io::Error),
     /// The log could not be written (no space?): the image is untouched.
@@ -53,6 +118,36 @@ impl fmt::Display for ApplyError {
                 "the redo log beside this image belongs to another file: {mismatch}; put the image \
                  it was written for back and recover that, or remove the log if that image is gone"
             ),
+            Self::WrongImage(why) => write!(f, "the plan is not for this image: {why}"),
+            Self::ChangedSince(changed) => {
+                write!(
+                    f,
+                    "{} of the plan's paths changed since it was made; plan again: ",
+                    changed.len()
+                )?;
+                list(f, changed.iter().map(|changed| &changed.path), 0)
+            }
+            Self::NotWritable => f.write_str("the image was opened for reading only"),
+            Self::CannotEdit { volume, driver } => {
+                write!(f, "not supported: editing {driver} (on {volume})")
+            }
+            Self::NotAsPlanned { volume, findings, more } => {
+                write!(
+                    f,
+                    "the result was read back and is not what the plan says; nothing was written. \
+                     This is a bug in sysprep-rs: please report it. On {volume}: "
+                )?;
+                list(f, findings.iter(), *more)
+            }
+            Self::Image(error) => error.fmt(f),
+            Self::Volume(error) => error.fmt(f),
+            Self::Fs { volume, path: Some(path), source } => {
+                write!(f, "{path} on {volume}: {source}")
+            }
+            Self::Fs { volume, path: None, source } => write!(f, "{volume}: {source}"),
+            Self::Guest(error) => error.fmt(f),
+            Self::Plan(error) => write!(f, "planning again: {error}"),
+            Self::Block(error) => error.fmt(f),
             Self::Log(error @ LogError::Damaged { .. }) => write!(
                 f,
                 "{error}; the image may be half written: restore it from a copy, or remove the log \
@@ -83,15 +178,77 @@ impl fmt::Display for ApplyError {
     }
 }
 
+/// The first few of many, and how many more there are.
+fn list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    items: impl ExactSizeIterator<Item = T>,
+    more: u64,
+) -> fmt::Result {
+    let more = more + items.len().saturating_sub(SHOWN) as u64;
+    for (n, item) in items.take(SHOWN).enumerate() {
+        write!(f, "{}{item}", if n == 0 { "" } else { "; " })?;
+    }
+    if more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
+}
+
+impl ApplyError {
+    /// A filesystem's error that is about no one path.
+    pub(super) fn fs(volume: &VolumeId, source: FsError) -> Self {
+        Self::Fs { volume: volume.clone(), path: None, source }
+    }
+}
+
+impl From<ImageError> for ApplyError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<VolumeError> for ApplyError {
+    fn from(error: VolumeError) -> Self {
+        Self::Volume(error)
+    }
+}
+
+impl From<GuestError> for ApplyError {
+    fn from(error: GuestError) -> Self {
+        Self::Guest(error)
+    }
+}
+
+impl From<PlanError> for ApplyError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<BlockError> for ApplyError {
+    fn from(error: BlockError) -> Self {
+        Self::Block(error)
+    }
+}
+
 impl std::error::Error for ApplyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Image(error) => Some(error),
+            Self::Volume(error) => Some(error),
+            Self::Fs { source, .. } => Some(source),
+            Self::Guest(error) => Some(error),
+            Self::Plan(error) => Some(error),
+            Self::Block(error) => Some(error),
             Self::Log(error) => Some(error),
             Self::Host(source)
             | Self::LogNotWritten { source, .. }
             | Self::HalfWritten { source }
             | Self::LogNotRemoved { source } => Some(source),
-            Self::RecoveryPending | Self::NotThisImage(_) => None,
+            Self::RecoveryPending
+            | Self::NotThisImage(_)
+            | Self::WrongImage(_)
+            | Self::ChangedSince(_)
+            | Self::NotWritable
+            | Self::CannotEdit { .. }
+            | Self::NotAsPlanned { .. } => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::ApplyError;
 use super::commit::{Host, LogSource};
+use super::prove::Size;
 use super::redo::log_path;
 use crate::block::{HostFile, ReadBlocks};
 
@@ -62,6 +63,15 @@ impl FileHost {
     /// What the host says.
     pub fn open_read_only(path: &Path) -> Result<Self, ApplyError> {
         File::open(path).and_then(|file| Self::new(path, file)).map_err(ApplyError::Host)
+    }
+
+    /// The image file's size.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn size(&self) -> io::Result<Size> {
+        let metadata = self.image.metadata()?;
+        Ok(Size { file: metadata.len(), allocated: metadata.blocks() * 512 })
     }
 
     /// Where the log lies.

@@ -4,12 +4,16 @@ mod commit;
 mod edit;
 mod error;
 mod host;
+mod prove;
 mod recover;
 pub mod redo;
+mod stage;
 pub mod verify;
 
 pub use commit::{Host, LogSource, Written, commit, replay};
 pub use edit::{edit, edit_all};
-pub use error::ApplyError;
+pub use error::{ApplyError, Changed};
 pub use host::FileHost;
-pub use recover::{Pending, Recovery, pending, recover_on};
+pub use prove::{Committed, Proof, Replan, Size, Verified};
+pub use recover::{Pending, Recovery, open, pending, recover, recover_on};
+pub use stage::{Staged, Timings, stage};

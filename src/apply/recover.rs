@@ -6,6 +6,7 @@ use super::ApplyError;
 use super::commit::{self, Host, LogSource, Written};
 use super::host::FileHost;
 use super::redo::{self, Log, LogError};
+use crate::image::{Access, Format, Image, ImageError, OpenOptions};
 
 /// What a recovery found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,46 @@ pub enum Pending {
     },
 }
 
+/// Finishes or forgets the stopped commit of the image at `path`, under the image's exclusive
+/// lock. Without a log it does nothing. Stopped itself, it can be run again.
+///
+/// # Errors
+/// The image cannot be opened or locked; the log belongs to another file or another user, is
+/// damaged, or of another version (nothing is written and nothing is removed);
+/// [`ApplyError::HalfWritten`] when writing failed again.
+pub fn recover(path: &Path) -> Result<Recovery, ApplyError> {
+    // Looking first spares an image without a log the opening for writing.
+    if matches!(pending(path)?, Pending::Nothing) {
+        return Ok(Recovery::Nothing);
+    }
+    // As raw: what is half written need not look like an image of any format.
+    let options = OpenOptions { format: Some(Format::Raw), ..OpenOptions::default() };
+    let image = Image::open(path, &options, Access::Seal)?;
+    let file = image.file().try_clone().map_err(ApplyError::Host)?;
+    recover_on(&mut FileHost::new(image.path(), file).map_err(ApplyError::Host)?)
+}
+
+/// Opens an image, after the stopped commit of an earlier run was finished or forgotten where the
+/// image is opened to be sealed. Opened to be read it is never written: a complete log is an error
+/// then, because the image may be half written.
+///
+/// # Errors
+/// As [`recover`] and [`Image::open`]; [`ApplyError::RecoveryPending`].
+pub fn open(
+    path: &Path,
+    options: &OpenOptions,
+    access: Access,
+) -> Result<(Image, Recovery), ApplyError> {
+    let recovery = match access {
+        Access::Seal => recover(path)?,
+        Access::Audit => match pending(path)? {
+            Pending::Complete { .. } => return Err(ApplyError::RecoveryPending),
+            Pending::Nothing | Pending::Unfinished => Recovery::Nothing,
+        },
+    };
+    Ok((Image::open(path, options, access)?, recovery))
+}
+
 /// What a stopped commit left beside the image at `path`. Reads the log's ends and not every
 /// record; writes nothing.
 ///
@@ -42,6 +83,13 @@ pub enum Pending {
 /// The image cannot be read; the log belongs to another file or another user, is damaged (as far
 /// as its ends tell), or of another version.
 pub fn pending(path: &Path) -> Result<Pending, ApplyError> {
+    let metadata = path.metadata().map_err(|source| {
+        ApplyError::Image(ImageError::Io { path: path.to_owned(), doing: "look at", source })
+    })?;
+    if !metadata.is_file() {
+        // Only a regular file is ever written in place.
+        return Ok(Pending::Nothing);
+    }
     let host = FileHost::open_read_only(path)?;
     let Some(source) = host.open_log().map_err(ApplyError::Host)? else {
         return Ok(Pending::Nothing);

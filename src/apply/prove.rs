@@ -1,0 +1,377 @@
+//! A staged image, read back cold and compared with the image as it is.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::commit::{self, Written};
+use super::stage::volume;
+use super::verify::{Comparison, Expected, Finding, VerifyLevel, Witness, compare};
+use super::{ApplyError, FileHost, Staged, Timings};
+use crate::block::{Extent, Overlay, ReadBlocks, Window};
+use crate::fs::{self, Freed, FsDriver, Judge};
+use crate::guest::Disk;
+use crate::image::{Access, ExportOptions, Exported, Format, Image, export};
+use crate::path::GuestPath;
+use crate::plan::{Plan, PlanError, PlannedFilesystem};
+use crate::volume::{self as volumes, Layout, VolumeId};
+
+/// How much is compared at a time outside the edited filesystems.
+const CHUNK: u64 = 1 << 20;
+
+/// Plans again, with the operations the plan was made with.
+pub type Replan<'a> = &'a dyn Fn(&Disk) -> Result<Plan, PlanError>;
+
+/// What one filesystem was proved by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Its volume.
+    pub volume: VolumeId,
+    /// The reader that compared before and after: the independent one's name, or our own, opened
+    /// afresh.
+    pub by: String,
+    /// Why the independent reader did not, where it did not.
+    pub why_not_independent: Option<String>,
+    /// How many paths were compared.
+    pub paths: u64,
+    /// How many directories' names were compared.
+    pub directories: u64,
+    /// How many looks our own reader took in the independent one's place.
+    pub own_looks: u64,
+    /// How many objects nobody can read, before and after alike.
+    pub unread: u64,
+    /// Whether the filesystem's accounting was checked: free space, inodes, checksums.
+    pub accounting: bool,
+}
+
+/// A staged image that was found to be what the plan says. Only this can be committed.
+#[derive(Debug)]
+pub struct Verified<'a> {
+    image: &'a Image,
+    overlay: Arc<Overlay>,
+    freed: Vec<(VolumeId, Freed)>,
+    level: VerifyLevel,
+    proofs: Vec<Proof>,
+    replanned: bool,
+    timings: Timings,
+}
+
+/// What a run did and how it was proved.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// How much was read back.
+    pub level: VerifyLevel,
+    /// What each filesystem was proved by.
+    pub proofs: Vec<Proof>,
+    /// Whether planning again was found to yield nothing.
+    pub replanned: bool,
+    /// What each filesystem gained.
+    pub freed: Vec<(VolumeId, Freed)>,
+    /// Bytes written to the image.
+    pub bytes_written: u64,
+    /// Bytes of data that became holes.
+    pub bytes_punched: u64,
+    /// The redo log's size in bytes.
+    pub log_bytes: u64,
+    /// The image file's size and what it took on the host before, in bytes.
+    pub before: Size,
+    /// The same after; of the new file where one was written.
+    pub after: Size,
+    /// How long each stage took.
+    pub timings: Timings,
+}
+
+/// A file's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Its length in bytes.
+    pub file: u64,
+    /// What it takes on the host, in bytes.
+    pub allocated: u64,
+}
+
+impl<'a> Staged<'a> {
+    /// Reads the staged image back from nothing but its bytes and compares it with the image as it
+    /// is: the difference has to be the plan's. With `replan`, planning again has to yield nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError::NotAsPlanned`] with what was found; what reading says. Nothing was written.
+    pub fn verify(
+        self,
+        level: VerifyLevel,
+        replan: Option<Replan<'_>>,
+    ) -> Result<Verified<'a>, ApplyError> {
+        let started = Instant::now();
+        let before = self.image.disk();
+        let after = self.image.reopen(self.overlay.clone())?;
+        let layout = volumes::scan(&*before)?;
+        let not_as_planned = |volume: &VolumeId, problem: String| ApplyError::NotAsPlanned {
+            volume: volume.clone(),
+            findings: vec![Finding { path: GuestPath::root(), problem }],
+            more: 0,
+        };
+        let whole = VolumeId("disk".to_owned());
+        if volumes::scan(&*after)? != layout || before.len() != after.len() {
+            return Err(not_as_planned(&whole, "the disk's layout changed".to_owned()));
+        }
+        if let Some(at) = self.outside(&layout, &*before, &*after, level)? {
+            let problem = format!("byte {at} of the disk, outside every edited volume, changed");
+            return Err(not_as_planned(&whole, problem));
+        }
+        let mut proofs = Vec::new();
+        for filesystem in &self.plan.filesystems {
+            let at = volume(&layout, &filesystem.volume)?;
+            let window = |disk: &Arc<dyn ReadBlocks>| {
+                Window::new(disk.clone(), at.start, at.len)
+                    .map(|window| Arc::new(window) as Arc<dyn ReadBlocks>)
+                    .map_err(|error| ApplyError::fs(&filesystem.volume, error.into()))
+            };
+            proofs.push(self.prove(filesystem, window(&before)?, window(&after)?, level)?);
+        }
+        if let Some(replan) = replan {
+            let plan = replan(&Disk::open(after)?)?;
+            if let Some(change) = plan.changes.first() {
+                let operation = &change.operation;
+                let rest = plan.changes.len() - 1;
+                return Err(ApplyError::NotAsPlanned {
+                    volume: change.volume.clone(),
+                    findings: vec![Finding {
+                        path: change.fs_path.clone(),
+                        problem: format!("planning again would change it again ({operation})"),
+                    }],
+                    more: rest as u64,
+                });
+            }
+        }
+        let Staged { image, overlay, freed, mut timings, .. } = self;
+        timings.verify = started.elapsed();
+        let replanned = replan.is_some();
+        Ok(Verified { image, overlay, freed, level, proofs, replanned, timings })
+    }
+
+    /// The first byte of the disk that changed and lies in no edited volume. In a raw image the
+    /// overlay tells; in another format the rest of the disk has to be read, which `Full` does.
+    fn outside(
+        &self,
+        layout: &Layout,
+        before: &dyn ReadBlocks,
+        after: &dyn ReadBlocks,
+        level: VerifyLevel,
+    ) -> Result<Option<u64>, ApplyError> {
+        let mut edited = Vec::new();
+        for filesystem in &self.plan.filesystems {
+            let volume = volume(layout, &filesystem.volume)?;
+            edited.push((volume.start, volume.start.saturating_add(volume.len)));
+        }
+        edited.sort_unstable();
+        let mut rest = Vec::new();
+        let mut at = 0;
+        for (start, end) in edited {
+            if start > at {
+                rest.push((at, start));
+            }
+            at = at.max(end);
+        }
+        if at < before.len() {
+            rest.push((at, before.len()));
+        }
+        for (start, end) in rest {
+            if self.image.format() == Format::Raw {
+                let changes = self.overlay.changes();
+                let hit = changes
+                    .pieces
+                    .iter()
+                    .find(|(at, piece)| *at < end && at.saturating_add(piece.len()) > start);
+                if let Some((at, _)) = hit {
+                    return Ok(Some((*at).max(start)));
+                }
+            } else if level == VerifyLevel::Full
+                && let Some(at) = differ(before, after, start, end)?
+            {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    fn prove(
+        &self,
+        filesystem: &PlannedFilesystem,
+        before: Arc<dyn ReadBlocks>,
+        after: Arc<dyn ReadBlocks>,
+        level: VerifyLevel,
+    ) -> Result<Proof, ApplyError> {
+        let id = &filesystem.volume;
+        let failed = |source| ApplyError::fs(id, source);
+        let driver = fs::probe(&*after)
+            .map_err(failed)?
+            .filter(|driver| driver.name == filesystem.driver)
+            .ok_or_else(|| ApplyError::WrongImage(format!("{id} is no {}", filesystem.driver)))?;
+        let old = (driver.open)(before.clone()).map_err(failed)?;
+        let new = (driver.open)(after.clone()).map_err(failed)?;
+        let (judges, why_not_independent) = judges(driver, &before, &after).map_err(failed)?;
+        let (old_judge, new_judge) = match &judges {
+            Some((old, new)) => (Some(&**old), Some(&**new)),
+            None => (None, None),
+        };
+        let changes = self
+            .plan
+            .changes
+            .iter()
+            .filter(|change| change.volume == *id)
+            .map(|change| (&change.fs_path, &change.action));
+        let Comparison { findings, more, paths, directories, own_looks, unread } = compare(
+            Witness { own: &*old, judge: old_judge },
+            Witness { own: &*new, judge: new_judge },
+            Expected::new(changes, self.plan.now),
+            level,
+        );
+        if !findings.is_empty() {
+            return Err(ApplyError::NotAsPlanned { volume: id.clone(), findings, more });
+        }
+        if old.info().uuid != new.info().uuid || old.info().label != new.info().label {
+            return Err(ApplyError::NotAsPlanned {
+                volume: id.clone(),
+                findings: vec![Finding {
+                    path: GuestPath::root(),
+                    problem: "the filesystem's UUID or label changed".to_owned(),
+                }],
+                more: 0,
+            });
+        }
+        if let Some(check) = driver.check {
+            let mut wrong = check(&*after).map_err(failed)?;
+            if !wrong.is_empty() {
+                // What was wrong before is not the edit's doing, as long as it is no worse.
+                let known = check(&*before).map_err(failed)?;
+                wrong.retain(|it| !known.contains(it));
+            }
+            if !wrong.is_empty() {
+                let findings = wrong
+                    .into_iter()
+                    .map(|problem| Finding { path: GuestPath::root(), problem })
+                    .collect();
+                return Err(ApplyError::NotAsPlanned { volume: id.clone(), findings, more: 0 });
+            }
+        }
+        let by = if judges.is_some() { driver.judge_name } else { "sysprep-rs, opened afresh" };
+        Ok(Proof {
+            volume: id.clone(),
+            by: by.to_owned(),
+            why_not_independent,
+            paths,
+            directories,
+            own_looks,
+            unread,
+            accounting: driver.check.is_some(),
+        })
+    }
+}
+
+type Judges = (Box<dyn Judge>, Box<dyn Judge>);
+
+/// The independent reader on both states, or why there is none.
+fn judges(
+    driver: &FsDriver,
+    before: &Arc<dyn ReadBlocks>,
+    after: &Arc<dyn ReadBlocks>,
+) -> Result<(Option<Judges>, Option<String>), fs::FsError> {
+    let Some(open) = driver.judge else {
+        return Ok((None, Some(format!("there is none for {}", driver.name))));
+    };
+    match open(before.clone()) {
+        Ok(old) => Ok((Some((old, open(after.clone())?)), None)),
+        Err(error) => Ok((None, Some(format!("{} cannot read it: {error}", driver.judge_name)))),
+    }
+}
+
+/// The first byte of `start..end` in which two disks differ.
+fn differ(
+    before: &dyn ReadBlocks,
+    after: &dyn ReadBlocks,
+    start: u64,
+    end: u64,
+) -> Result<Option<u64>, ApplyError> {
+    let mut at = start;
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    while at < end {
+        let (a, b) = (before.extent_at(at)?, after.extent_at(at)?);
+        let step = a.len().min(b.len()).min(end - at);
+        if let (Extent::Zero(_), Extent::Zero(_)) = (a, b) {
+            at += step;
+            continue;
+        }
+        let step = step.min(CHUNK);
+        old.resize(step as usize, 0);
+        new.resize(step as usize, 0);
+        before.read_at(at, &mut old)?;
+        after.read_at(at, &mut new)?;
+        if let Some(n) = old.iter().zip(&new).position(|(old, new)| old != new) {
+            return Ok(Some(at + n as u64));
+        }
+        at += step;
+    }
+    Ok(None)
+}
+
+impl Verified<'_> {
+    /// What each filesystem was proved by.
+    pub fn proofs(&self) -> &[Proof] {
+        &self.proofs
+    }
+
+    /// Writes the staged image in place. A crash at any instant leaves the old image or the new
+    /// one, once a recovery has run.
+    ///
+    /// # Errors
+    /// The image was opened for reading only; as [`commit::commit`].
+    pub fn commit(self) -> Result<Committed, ApplyError> {
+        if self.image.access() != Access::Seal {
+            return Err(ApplyError::NotWritable);
+        }
+        let file = self.image.file().try_clone().map_err(ApplyError::Host)?;
+        let mut host = FileHost::new(self.image.path(), file).map_err(ApplyError::Host)?;
+        let before = host.size().map_err(ApplyError::Host)?;
+        let written = commit::commit(&mut host, &self.overlay)?;
+        let after = host.size().map_err(ApplyError::Host)?;
+        Ok(self.done(written, before, after))
+    }
+
+    /// Writes the staged disk to a new file; the image stays as it is.
+    ///
+    /// # Errors
+    /// What reading or writing says; the new file is there only when it is whole.
+    pub fn export(
+        self,
+        to: &Path,
+        format: Format,
+        options: &ExportOptions,
+    ) -> Result<Committed, ApplyError> {
+        let started = Instant::now();
+        let disk = self.image.reopen(self.overlay.clone())?;
+        let Exported { file_size, allocated } = export(&*disk, to, format, options)?;
+        let before = Size { file: self.image.file_size(), allocated: self.image.allocated_size() };
+        let after = Size { file: file_size, allocated };
+        let written =
+            Written { bytes: allocated, writing: started.elapsed(), ..Written::default() };
+        Ok(self.done(written, before, after))
+    }
+
+    fn done(self, written: Written, before: Size, after: Size) -> Committed {
+        let Written { log_bytes, bytes, punched, logging, writing } = written;
+        Committed {
+            level: self.level,
+            proofs: self.proofs,
+            replanned: self.replanned,
+            freed: self.freed,
+            bytes_written: bytes,
+            bytes_punched: punched,
+            log_bytes,
+            before,
+            after,
+            timings: Timings { log: logging, write: writing, ..self.timings },
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Making a plan's changes on an image, in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::edit::edit_all;
+use super::recover::{self, Pending};
+use super::{ApplyError, Changed};
+use crate::block::{Overlay, WindowMut, WriteBlocks};
+use crate::fs::{self, EditFs, EditOptions, Freed};
+use crate::image::{Access, Image};
+use crate::plan::{self, Change, Plan, PlannedFilesystem};
+use crate::volume::{self, Layout, Volume, VolumeId};
+
+/// How long each stage of a run took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Checking that nothing changed since the plan, and editing.
+    pub stage: Duration,
+    /// Reading the result back.
+    pub verify: Duration,
+    /// Writing the redo log and making it durable.
+    pub log: Duration,
+    /// Writing the image in place and making it durable, or writing a new one.
+    pub write: Duration,
+}
+
+/// An image with a plan's changes made to it, all of them in memory.
+#[derive(Debug)]
+pub struct Staged<'a> {
+    pub(super) image: &'a Image,
+    pub(super) plan: &'a Plan,
+    pub(super) overlay: Arc<Overlay>,
+    pub(super) freed: Vec<(VolumeId, Freed)>,
+    pub(super) timings: Timings,
+}
+
+/// A planned filesystem being edited.
+struct Edited<'a> {
+    volume: &'a VolumeId,
+    editor: Box<dyn EditFs>,
+    changes: Vec<&'a Change>,
+}
+
+/// Makes the plan's changes on an overlay over the image; the image is not touched.
+///
+/// # Errors
+/// [`ApplyError::RecoveryPending`]; [`ApplyError::WrongImage`] when the plan was made for another
+/// image or holds what no plan does; [`ApplyError::ChangedSince`] when something the plan saw is
+/// not as it was (all of it is checked before the first edit); what the image, its volumes and
+/// filesystems say.
+pub fn stage<'a>(image: &'a Image, plan: &'a Plan) -> Result<Staged<'a>, ApplyError> {
+    let started = Instant::now();
+    match (recover::pending(image.path())?, image.access()) {
+        (Pending::Nothing, _) | (Pending::Unfinished, Access::Audit) => {}
+        _ => return Err(ApplyError::RecoveryPending),
+    }
+    let staged = image.stage_with(plan.keep_free_space)?;
+    let disk = staged.disk();
+    let layout = volume::scan(&*disk)?;
+    belongs(image, &layout, plan)?;
+    let mut edited = Vec::new();
+    let options = EditOptions { now: plan.now, keep_free_space: plan.keep_free_space };
+    for filesystem in &plan.filesystems {
+        edited.push(Edited {
+            volume: &filesystem.volume,
+            editor: open(&disk, &layout, filesystem, &options)?,
+            changes: Vec::new(),
+        });
+    }
+    for change in &plan.changes {
+        let Some(edited) = edited.iter_mut().find(|it| *it.volume == change.volume) else {
+            return Err(ApplyError::WrongImage(format!(
+                "change {} is on {}, which the plan does not list as edited",
+                change.id, change.volume
+            )));
+        };
+        edited.changes.push(change);
+    }
+    unchanged_since(&edited)?;
+    for Edited { volume, editor, changes } in &mut edited {
+        let changes = changes.iter().map(|change| (&change.fs_path, &change.action));
+        edit_all(&mut **editor, changes).map_err(|(path, source)| ApplyError::Fs {
+            volume: volume.clone(),
+            path: Some(path),
+            source,
+        })?;
+    }
+    let mut freed = Vec::new();
+    for Edited { volume, editor, .. } in edited {
+        let by = editor.finish().map_err(|source| ApplyError::Fs {
+            volume: volume.clone(),
+            path: None,
+            source,
+        })?;
+        freed.push((volume.clone(), by));
+    }
+    drop(disk);
+    let overlay = staged.finish()?;
+    let timings = Timings { stage: started.elapsed(), ..Timings::default() };
+    Ok(Staged { image, plan, overlay, freed, timings })
+}
+
+impl Staged<'_> {
+    /// What will be written to the image file.
+    pub fn overlay(&self) -> &Arc<Overlay> {
+        &self.overlay
+    }
+
+    /// What each edited filesystem gained.
+    pub fn freed(&self) -> &[(VolumeId, Freed)] {
+        &self.freed
+    }
+}
+
+/// Whether the plan was made for this image, and is one.
+fn belongs(image: &Image, layout: &Layout, plan: &Plan) -> Result<(), ApplyError> {
+    let differs = |what: &str, planned: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
+        Err(ApplyError::WrongImage(format!("{what} was {planned} and is {found}")))
+    };
+    let facts = &plan.image;
+    if facts.virtual_size != image.virtual_size() {
+        return differs("the disk's size", &facts.virtual_size, &image.virtual_size());
+    }
+    if facts.disk_uuid != layout.disk_uuid {
+        let name = |uuid: &Option<String>| uuid.clone().unwrap_or_else(|| "none".to_owned());
+        return differs("the disk's id", &name(&facts.disk_uuid), &name(&layout.disk_uuid));
+    }
+    // A plan file may have been written by anyone.
+    let mut volumes = BTreeSet::new();
+    if let Some(twice) = plan.filesystems.iter().find(|it| !volumes.insert(&it.volume)) {
+        return Err(ApplyError::WrongImage(format!("the plan lists {} twice", twice.volume)));
+    }
+    let mut paths = BTreeSet::new();
+    if let Some(twice) = plan.changes.iter().find(|it| !paths.insert((&it.volume, &it.fs_path))) {
+        return Err(ApplyError::WrongImage(format!("the plan changes {} twice", twice.path)));
+    }
+    Ok(())
+}
+
+/// The volume a plan names.
+pub(super) fn volume<'a>(layout: &'a Layout, id: &VolumeId) -> Result<&'a Volume, ApplyError> {
+    layout
+        .volumes
+        .iter()
+        .find(|volume| volume.id == *id)
+        .ok_or_else(|| ApplyError::WrongImage(format!("there is no volume {id}")))
+}
+
+/// Opens a planned filesystem for editing, once it is the one that was planned for.
+fn open(
+    disk: &Arc<dyn WriteBlocks>,
+    layout: &Layout,
+    planned: &PlannedFilesystem,
+    options: &EditOptions,
+) -> Result<Box<dyn EditFs>, ApplyError> {
+    let id = &planned.volume;
+    let at = volume(layout, id)?;
+    let failed = |source| ApplyError::Fs { volume: id.clone(), path: None, source };
+    let window = WindowMut::new(disk.clone(), at.start, at.len).map_err(|it| failed(it.into()))?;
+    let window: Arc<dyn WriteBlocks> = Arc::new(window);
+    let driver = fs::probe(&*window).map_err(failed)?;
+    let found = driver.map_or("nothing that is known", |driver| driver.name);
+    let Some(driver) = driver.filter(|driver| driver.name == planned.driver) else {
+        return Err(ApplyError::WrongImage(format!(
+            "{id} held {} and holds {found}",
+            planned.driver
+        )));
+    };
+    let Some(edit) = driver.edit else {
+        return Err(ApplyError::CannotEdit { volume: id.clone(), driver: driver.name });
+    };
+    let editor = edit(window, options).map_err(failed)?;
+    let uuid = editor.view().info().uuid;
+    if uuid != planned.uuid {
+        let name = |uuid: &Option<String>| uuid.clone().unwrap_or_else(|| "none".to_owned());
+        return Err(ApplyError::WrongImage(format!(
+            "the filesystem on {id} had the UUID {} and has {}",
+            name(&planned.uuid),
+            name(&uuid)
+        )));
+    }
+    Ok(editor)
+}
+
+/// Checks that everything the plan saw is as it was.
+fn unchanged_since(edited: &[Edited<'_>]) -> Result<(), ApplyError> {
+    let mut changed = BTreeMap::new();
+    for Edited { volume, editor, changes } in edited {
+        for change in changes {
+            let failed = |source| ApplyError::Fs {
+                volume: (*volume).clone(),
+                path: Some(change.fs_path.clone()),
+                source,
+            };
+            let now =
+                plan::before(editor.view(), &change.fs_path, &change.action).map_err(failed)?;
+            if now != change.before {
+                let changed_path =
+                    Changed { guest: change.guest, path: change.path.clone(), change: change.id };
+                changed.insert(change.id, changed_path);
+            }
+        }
+    }
+    if changed.is_empty() {
+        Ok(())
+    } else {
+        Err(ApplyError::ChangedSince(changed.into_values().collect()))
+    }
+}

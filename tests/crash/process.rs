@@ -1,0 +1,305 @@
+//! A process that is killed while it commits to a real file, at every operation.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use sysprep_rs::apply::{
+    ApplyError, FileHost, Host, LogSource, Pending, Recovery, commit, pending, recover,
+};
+use sysprep_rs::block::{HostFile, Overlay, ReadBlocks, ResizeBlocks, WriteBlocks};
+
+/// Names the image to the child process, and the operation at which it kills itself.
+const IMAGE: &str = "SYSPREP_TEST_CRASH_IMAGE";
+const OPERATION: &str = "SYSPREP_TEST_CRASH_OPERATION";
+
+const MIB: usize = 1 << 20;
+
+/// An image of 8 MiB, half of it holes.
+fn make(path: &Path) {
+    let file = File::create(path).unwrap();
+    file.set_len(8 * MIB as u64).unwrap();
+    for n in (0..8).step_by(2) {
+        let block: Vec<u8> = (0..MIB).map(|at| (at / 512 + at % 251 + n) as u8 | 1).collect();
+        file.write_all_at(&block, (n * MIB) as u64).unwrap();
+    }
+}
+
+/// What is going to be done to it: bytes over data and over holes, zeroes, another length.
+fn changes(path: &Path) -> Overlay {
+    let overlay = Overlay::new(Arc::new(HostFile::open(path).unwrap()));
+    overlay.write_at(5000, &[0xa5; 10_000]).unwrap();
+    overlay.write_at(MIB as u64 + 77, &[0x5a; 5000]).unwrap();
+    overlay.zero(2 * MIB as u64 + 4096, 500_000).unwrap();
+    overlay.zero(4 * MIB as u64 + 100, 99).unwrap();
+    overlay.set_len(7 * MIB as u64 + 4096).unwrap();
+    overlay.write_at(7 * MIB as u64, &[0x77; 3000]).unwrap();
+    overlay
+}
+
+/// A real host whose process dies in the middle of an operation.
+struct Dying {
+    host: FileHost,
+    left: u32,
+}
+
+impl Dying {
+    /// Whether this is the operation.
+    fn now(&mut self) -> bool {
+        let now = self.left == 0;
+        self.left = self.left.wrapping_sub(1);
+        now
+    }
+
+    fn reached(&mut self) {
+        if self.now() {
+            die();
+        }
+    }
+}
+
+/// As kill -9: nothing is flushed, no destructor runs.
+fn die() -> ! {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+        .unwrap();
+    unreachable!("the signal cannot be caught")
+}
+
+impl Host for Dying {
+    fn image(&self) -> io::Result<Arc<dyn ReadBlocks>> {
+        self.host.image()
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        self.reached();
+        self.host.set_len(len)
+    }
+
+    fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.now() {
+            self.host.write_at(at, &bytes[..bytes.len() / 2])?;
+            die();
+        }
+        self.host.write_at(at, bytes)
+    }
+
+    fn punch(&mut self, at: u64, len: u64) -> io::Result<u64> {
+        if self.now() {
+            self.host.punch(at, len / 2)?;
+            die();
+        }
+        self.host.punch(at, len)
+    }
+
+    fn sync_image(&mut self) -> io::Result<()> {
+        self.reached();
+        self.host.sync_image()
+    }
+
+    fn create_log(&mut self) -> io::Result<()> {
+        self.reached();
+        self.host.create_log()
+    }
+
+    fn append_log(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.now() {
+            self.host.append_log(&bytes[..bytes.len() / 2])?;
+            die();
+        }
+        self.host.append_log(bytes)
+    }
+
+    fn sync_log(&mut self) -> io::Result<()> {
+        self.reached();
+        self.host.sync_log()
+    }
+
+    fn open_log(&self) -> io::Result<Option<Box<dyn LogSource>>> {
+        self.host.open_log()
+    }
+
+    fn remove_log(&mut self) -> io::Result<()> {
+        self.reached();
+        self.host.remove_log()
+    }
+
+    fn sync_directory(&mut self) -> io::Result<()> {
+        self.reached();
+        self.host.sync_directory()
+    }
+}
+
+fn open(path: &Path) -> FileHost {
+    FileHost::new(path, File::options().read(true).write(true).open(path).unwrap()).unwrap()
+}
+
+/// What the child process runs; without a parent, a commit that nothing stops.
+#[test]
+fn a_commit_in_a_process_of_its_own() {
+    let own = tempfile::tempdir().unwrap();
+    let path = match std::env::var_os(IMAGE) {
+        Some(path) => path.into(),
+        None => {
+            make(&own.path().join("image"));
+            own.path().join("image")
+        }
+    };
+    let left = std::env::var(OPERATION).map_or(u32::MAX, |number| number.parse().unwrap());
+    let overlay = changes(&path);
+    let mut new = vec![0; overlay.len() as usize];
+    overlay.read_at(0, &mut new).unwrap();
+    let written = commit(&mut Dying { host: open(&path), left }, &overlay).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), new);
+    assert!(written.punched >= 495_616, "{written:?}");
+    assert!(written.log_bytes > written.bytes && written.log_bytes < written.bytes + 4096);
+}
+
+#[test]
+fn a_process_killed_at_any_operation_leaves_the_old_image_or_the_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image");
+    make(&path);
+    let old = fs::read(&path).unwrap();
+    let overlay = changes(&path);
+    let mut new = vec![0; overlay.len() as usize];
+    overlay.read_at(0, &mut new).unwrap();
+    drop(overlay);
+
+    let mut seen = [0; 3];
+    let mut operation = 0;
+    loop {
+        fs::remove_file(&path).unwrap();
+        make(&path);
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::process::a_commit_in_a_process_of_its_own"])
+            .env(IMAGE, &path)
+            .env(OPERATION, operation.to_string())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        if status.success() {
+            break;
+        }
+        assert_eq!(status.signal(), Some(9), "operation {operation}");
+        let before = pending(&path).unwrap();
+        let recovery = recover(&path).unwrap();
+        match (before, recovery) {
+            (Pending::Nothing, Recovery::Nothing) => seen[0] += 1,
+            (Pending::Unfinished, Recovery::Forgotten) => {
+                seen[1] += 1;
+                assert!(fs::read(&path).unwrap() == old, "operation {operation}");
+            }
+            (Pending::Complete { .. }, Recovery::Finished(_)) => {
+                seen[2] += 1;
+                assert!(fs::read(&path).unwrap() == new, "operation {operation}");
+            }
+            other => panic!("operation {operation}: {other:?}"),
+        }
+        let found = fs::read(&path).unwrap();
+        assert!(found == old || found == new, "operation {operation}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "operation {operation}");
+        operation += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+    assert!(fs::read(&path).unwrap() == new);
+}
+
+#[test]
+fn what_becomes_zero_takes_no_storage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image");
+    make(&path);
+    let before = fs::metadata(&path).unwrap().blocks() * 512;
+    let overlay = Overlay::new(Arc::new(HostFile::open(&path).unwrap()));
+    overlay.zero(0, 6 * MIB as u64).unwrap();
+    let written = commit(&mut open(&path), &overlay).unwrap();
+    let after = fs::metadata(&path).unwrap().blocks() * 512;
+    assert_eq!(written.punched, 3 * MIB as u64);
+    assert_eq!(written.bytes, 0);
+    assert!(before >= after + 3 * MIB as u64 - 65_536, "{before} → {after}");
+    assert_eq!(fs::metadata(&path).unwrap().len(), 8 * MIB as u64);
+    assert!(fs::read(&path).unwrap()[..6 * MIB].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn a_log_beside_another_file_or_through_a_symlink_is_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image");
+    make(&path);
+    let overlay = changes(&path);
+    // Stopped when the first byte was to be written in place.
+    let log = dir.path().join(".image.sysprep-redo");
+    let stopped = |overlay: &Overlay| {
+        struct Full(FileHost);
+        impl Host for Full {
+            fn image(&self) -> io::Result<Arc<dyn ReadBlocks>> {
+                self.0.image()
+            }
+            fn set_len(&mut self, _: u64) -> io::Result<()> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn write_at(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn punch(&mut self, _: u64, _: u64) -> io::Result<u64> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn sync_image(&mut self) -> io::Result<()> {
+                self.0.sync_image()
+            }
+            fn create_log(&mut self) -> io::Result<()> {
+                self.0.create_log()
+            }
+            fn append_log(&mut self, bytes: &[u8]) -> io::Result<()> {
+                self.0.append_log(bytes)
+            }
+            fn sync_log(&mut self) -> io::Result<()> {
+                self.0.sync_log()
+            }
+            fn open_log(&self) -> io::Result<Option<Box<dyn LogSource>>> {
+                self.0.open_log()
+            }
+            fn remove_log(&mut self) -> io::Result<()> {
+                self.0.remove_log()
+            }
+            fn sync_directory(&mut self) -> io::Result<()> {
+                self.0.sync_directory()
+            }
+        }
+        commit(&mut Full(open(&path)), overlay).unwrap_err()
+    };
+    assert!(matches!(stopped(&overlay), ApplyError::HalfWritten { .. }));
+    assert_eq!(fs::metadata(&log).unwrap().mode() & 0o777, 0o600);
+    assert!(matches!(stopped(&overlay), ApplyError::RecoveryPending));
+
+    // Another file of the same length under the image's name.
+    let kept = dir.path().join("kept");
+    fs::rename(&path, &kept).unwrap();
+    fs::write(&path, vec![3; 8 * MIB]).unwrap();
+    assert!(matches!(recover(&path), Err(ApplyError::NotThisImage(_))));
+    assert!(matches!(pending(&path), Err(ApplyError::NotThisImage(_))));
+    assert_eq!(fs::read(&path).unwrap(), vec![3; 8 * MIB]);
+    fs::rename(&kept, &path).unwrap();
+
+    // The log replaced by a symlink to itself elsewhere.
+    let moved = dir.path().join("log");
+    fs::rename(&log, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &log).unwrap();
+    assert!(matches!(recover(&path), Err(ApplyError::Host(_))));
+    fs::rename(&moved, &log).unwrap();
+
+    // The image's name may be a symlink: the log lies beside the file.
+    let elsewhere = dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&path, elsewhere.join("alias")).unwrap();
+    assert!(matches!(recover(&elsewhere.join("alias")), Ok(Recovery::Finished(_))));
+    assert!(!log.exists());
+    let mut new = vec![0; overlay.len() as usize];
+    overlay.read_at(0, &mut new).unwrap();
+    assert_eq!(fs::read(&path).unwrap()[..5000], new[..5000]);
+    assert_eq!(fs::read(&path).unwrap().len(), new.len());
+}
