@@ -1,6 +1,7 @@
 //! Guests: the tree that a guest sees, what is found in it, and what it is.
 
 mod facts;
+mod images;
 mod memory;
 mod mounts;
 mod search;
