@@ -204,17 +204,30 @@ pub struct Pattern {
     alternatives: Vec<Alternative>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Alternative {
     levels: Vec<Level>,
     directory: bool,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 enum Level {
     Literal(Vec<u8>),
     Name(NamePattern),
+    /// Alternatives behind `**`, so that one walk serves them all.
+    OneOf(Vec<Level>),
     AnyDepth,
+}
+
+impl Level {
+    fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Literal(own) => own == name,
+            Self::Name(pattern) => pattern.matches(name),
+            Self::OneOf(levels) => levels.iter().any(|level| level.matches(name)),
+            Self::AnyDepth => true,
+        }
+    }
 }
 
 impl fmt::Debug for Pattern {
@@ -240,9 +253,12 @@ impl Pattern {
         if pattern.len() > MAX_PATTERN {
             return Err(bad(format!("longer than {MAX_PATTERN} bytes")));
         }
-        let mut alternatives = Vec::new();
+        let mut alternatives: Vec<Alternative> = Vec::new();
         for text in expand(pattern.as_bytes()).map_err(bad)? {
-            alternatives.push(Alternative::parse(&text).map_err(bad)?);
+            let alternative = Alternative::parse(&text).map_err(bad)?;
+            if !alternatives.last_mut().is_some_and(|last| last.take_in(&alternative)) {
+                alternatives.push(alternative);
+            }
         }
         Ok(Self { text: pattern.to_owned(), alternatives })
     }
@@ -288,6 +304,24 @@ impl Alternative {
         Ok(Self { levels, directory: rest.ends_with(b"/") })
     }
 
+    /// Takes in another one that differs in its last name only, behind `**`; tells whether it did.
+    fn take_in(&mut self, other: &Self) -> bool {
+        let [other_front @ .., Level::AnyDepth, other_last] = other.levels.as_slice() else {
+            return false;
+        };
+        let [front @ .., Level::AnyDepth, last] = self.levels.as_mut_slice() else { return false };
+        if front != other_front || self.directory != other.directory {
+            return false;
+        }
+        if !matches!(last, Level::OneOf(_)) {
+            *last = Level::OneOf(vec![last.clone()]);
+        }
+        if let Level::OneOf(levels) = last {
+            levels.push(other_last.clone());
+        }
+        true
+    }
+
     fn matches(&self, names: &[&[u8]]) -> bool {
         // Which levels may come next, after each name: at most one bit a level, so the work is
         // names times levels.
@@ -301,8 +335,6 @@ impl Alternative {
                     continue;
                 }
                 match self.levels.get(level) {
-                    Some(Level::Literal(own)) => next[level + 1] |= own == name,
-                    Some(Level::Name(pattern)) => next[level + 1] |= pattern.matches(name),
                     Some(Level::AnyDepth) => {
                         if level + 1 == count {
                             // Everything below, but not the directory itself.
@@ -311,6 +343,7 @@ impl Alternative {
                         next[level] = true;
                         at[level + 1] = true;
                     }
+                    Some(one) => next[level + 1] |= one.matches(name),
                     None => {}
                 }
             }
@@ -443,8 +476,8 @@ impl Search<'_> {
             }
             match &self.alternative.levels[task.level] {
                 Level::Literal(name) => self.literal(&task, name),
-                Level::Name(pattern) => self.scan(&task, &mut |name| pattern.matches(name)),
                 Level::AnyDepth => self.any_depth(&task),
+                level => self.scan(&task, &mut |name| level.matches(name)),
             }
         }
     }
@@ -509,10 +542,7 @@ impl Search<'_> {
         let walk = tree.walk_unseen(&task.dir, &mut seen, &mut again, &mut |entry| {
             let matches = match wanted {
                 None => !directory || entry.kind == Kind::Directory,
-                Some(Level::Literal(name)) => name == entry.name,
-                Some(Level::Name(pattern)) => pattern.matches(entry.name),
-                // Two in a row are read as one.
-                Some(Level::AnyDepth) => false,
+                Some(level) => level.matches(entry.name),
             };
             if matches {
                 match room.checked_sub(entry.dir.depth() + 1) {

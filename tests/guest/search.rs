@@ -69,6 +69,7 @@ fn patterns_match_paths_by_name() {
         ("/x{,.old,.{1,2}}", &["/x", "/x.old", "/x.1", "/x.2"], &["/x."]),
         ("/", &["/"], &["/a"]),
         ("/a/", &["/a"], &["/a/b"]),
+        ("/**/{a,*.b}", &["/a", "/x/y.b"], &["/x/y.c"]),
         ("/**/a/**/b", &["/a/b", "/x/a/y/z/b"], &["/b/a"]),
     ] {
         let parsed = Pattern::parse(pattern).unwrap();
@@ -142,6 +143,9 @@ fn any_depth_goes_everywhere_but_through_links() {
         ["/run/a.pid", "/run/b.pid", "/run/sub/.d/e.pid", "/run/sub/c.pid"]
     );
     assert_eq!(glob(&tree, "/run/**/"), ["/run/sub", "/run/sub/.d"]);
+    let several = ["/run/a.pid", "/run/sub/c.pid", "/var/log/B", "/var/log/a"];
+    assert_eq!(glob(&tree, "/**/{[ac]*.pid,B,a}"), several);
+    assert_eq!(glob(&tree, "/{run,var}/**/{[ac]*.pid,B,a}"), several);
     assert_eq!(glob(&tree, "/var/**/e.pid"), [""; 0]);
     // A link that a name of the pattern matches is followed, also behind `**`.
     assert_eq!(glob(&tree, "/var/**/lock/c.pid"), ["/run/sub/c.pid"]);
