@@ -26,8 +26,10 @@ mod export;
 mod lock;
 mod probe;
 mod qcow2;
+mod sha256;
 
 pub use error::ImageError;
+pub use sha256::sha256;
 pub use export::{ExportOptions, Exported, export};
 
 use backing::Chain;
