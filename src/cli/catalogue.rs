@@ -16,9 +16,9 @@ use super::out;
 /// The embedded catalogue with the user's folders laid over it.
 pub(crate) fn load(folders: &[PathBuf]) -> Result<Catalogue, Failure> {
     let embedded = Catalogue::embedded().map_err(Failure::new)?;
-    folders.iter().try_fold(embedded, |catalogue, folder| {
-        catalogue.with_dir(folder).map_err(Failure::new)
-    })
+    folders
+        .iter()
+        .try_fold(embedded, |catalogue, folder| catalogue.with_dir(folder).map_err(Failure::new))
 }
 
 /// The list as virt-sysprep prints it: name, a star where it runs by default, what it does.
@@ -133,7 +133,10 @@ fn explain(operation: &Operation) -> String {
         text.push_str("\nparameters (--set NAME=VALUE)\n");
         for it in &operation.parameters {
             let kind = word(&it.kind);
-            text.push_str(&format!("  {} ({kind}, default '{}'): {}\n", it.name, it.default, it.help));
+            text.push_str(&format!(
+                "  {} ({kind}, default '{}'): {}\n",
+                it.name, it.default, it.help
+            ));
         }
     }
     text
@@ -141,7 +144,10 @@ fn explain(operation: &Operation) -> String {
 
 /// An enumeration's word, as its JSON has it.
 fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|it| it.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// Conditions on one line: `family: linux, bsd; cloud-init: true`.

@@ -19,7 +19,11 @@ impl Failure {
     /// Something about `path`; the path is named once, also where the message names it already.
     pub(crate) fn at(path: &std::path::Path, message: impl fmt::Display) -> Self {
         let (path, message) = (path.display().to_string(), message.to_string());
-        if message.starts_with(&path) { Self::new(message) } else { Self::new(format!("{path}: {message}")) }
+        if message.starts_with(&path) {
+            Self::new(message)
+        } else {
+            Self::new(format!("{path}: {message}"))
+        }
     }
 
     /// The command line is at fault: exit code 2.

@@ -11,9 +11,10 @@ use sysprep_rs::apply::{self, ApplyError, Committed, Recovery, Replan};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{self, Access, ExportOptions, Format, Image, OpenOptions};
-use sysprep_rs::operation::{Operation, Selection};
-use sysprep_rs::plan::{self, FilesystemFacts, Outcome, Plan, PlanOptions};
+use sysprep_rs::operation::{Operation, Selection, StepError};
+use sysprep_rs::plan::{self, FilesystemFacts, Outcome, Plan, PlanError, PlanOptions};
 use sysprep_rs::report::{Command, FreedReport, Report, SealReport, text};
+use sysprep_rs::volume::VolumeId;
 
 use super::args::{AuditArgs, RecoverArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
 use super::failure::Failure;
@@ -37,7 +38,8 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     }
     let mut report = report_of(Command::Audit, &opened, &plan)?;
     if args.say.digest {
-        report.found.image.sha256 = Some(watch.stage("digest", || sha256(&opened.path, &opened.image))?);
+        report.found.image.sha256 =
+            Some(watch.stage("digest", || sha256(&opened.path, &opened.image))?);
     }
     report.timings = watch.stages();
     say(&report, &args.say)?;
@@ -103,8 +105,7 @@ fn now() -> Result<Timestamp, Failure> {
 
 fn report_of(command: Command, opened: &Opened, plan: &Plan) -> Result<Report, Failure> {
     let digest = plan.digest().map_err(Failure::new)?;
-    let mut residue: Vec<String> =
-        opened.image.residue().into_iter().map(|it| it.text).collect();
+    let mut residue: Vec<String> = opened.image.residue().into_iter().map(|it| it.text).collect();
     if plan.keep_free_space {
         residue.push("what was deleted before this run, in free space (--keep-free-space)".into());
     }
@@ -146,7 +147,8 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     };
     let mut report = report_of(Command::Seal, &opened, &plan)?;
     if args.say.digest {
-        report.found.image.sha256 = Some(watch.stage("digest", || sha256(&opened.path, &opened.image))?);
+        report.found.image.sha256 =
+            Some(watch.stage("digest", || sha256(&opened.path, &opened.image))?);
     }
     if args.dry_run {
         report.timings = watch.stages();
@@ -164,7 +166,10 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
             keep_free_space: plan.keep_free_space,
             filesystems: FilesystemFacts::of(disk),
         };
-        plan::plan(&disk.guests()?, &operations, &options)
+        let guests = disk
+            .guests()
+            .map_err(|error| PlanError::Guest(VolumeId("disk".into()), StepError::Guest(error)))?;
+        plan::plan(&guests, &operations, &options)
     };
     let replan: Option<Replan<'_>> = if args.plan.is_some() { None } else { Some(&replan) };
     let verified = staged.verify(args.verify.into(), replan).map_err(failed)?;
@@ -187,17 +192,14 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let mut sealed = sealed(&committed, output.as_ref());
     if args.say.digest {
         let path = output.as_ref().map_or(&opened.path, |it| &it.path).clone();
-        let format = output
-            .as_ref()
-            .and_then(|it| it.format)
-            .unwrap_or(opened.image.format());
+        let format = output.as_ref().and_then(|it| it.format).unwrap_or(opened.image.format());
         let allow_backing = args.image.allow_backing;
         // Its lock would keep us from opening it again.
         drop(opened);
         let options = OpenOptions { format: Some(format), allow_backing };
         sealed.sha256 = Some(watch.stage("digest after", || {
-            let image = Image::open(&path, &options, Access::Audit)
-                .map_err(|it| Failure::at(&path, it))?;
+            let image =
+                Image::open(&path, &options, Access::Audit).map_err(|it| Failure::at(&path, it))?;
             sha256(&path, &image)
         })?);
     }
@@ -254,10 +256,7 @@ fn found_a_guest(opened: &Opened) -> Result<ExitCode, Failure> {
 
 fn no_guest(opened: &Opened) -> Failure {
     let found = opened.inspection();
-    Failure::at(
-        &opened.path,
-        format!("no operating system found{}", text::why_no_guest(&found)),
-    )
+    Failure::at(&opened.path, format!("no operating system found{}", text::why_no_guest(&found)))
 }
 
 /// Whether a plan can be applied to the image: there is a guest, and no operation failed.
@@ -316,7 +315,9 @@ pub(crate) fn recover(args: &RecoverArgs) -> Result<ExitCode, Failure> {
         Recovery::Finished(_) => ("finished", "an interrupted seal was finished"),
     };
     if args.json.json {
-        out::json(&serde_json::json!({ "image": args.image.display().to_string(), "recovery": word }))?;
+        out::json(
+            &serde_json::json!({ "image": args.image.display().to_string(), "recovery": word }),
+        )?;
     } else {
         out::text(&format!("{}: {sentence}\n", args.image.display()))?;
     }

@@ -29,8 +29,8 @@ mod qcow2;
 mod sha256;
 
 pub use error::ImageError;
-pub use sha256::sha256;
 pub use export::{ExportOptions, Exported, export};
+pub use sha256::sha256;
 
 use backing::Chain;
 use qcow2::{Header, Qcow2, Qcow2Edit};

@@ -119,7 +119,8 @@ fn volumes_in_short(text: &mut String, found: &Inspection) {
         } else if volume.filesystem.is_some() && !found.guests.is_empty() {
             line.push_str(", of no guest: left alone");
         }
-        if let Some(reason) = volume.filesystem.as_ref().and_then(|fs| fs.read_only_because.as_ref())
+        if let Some(reason) =
+            volume.filesystem.as_ref().and_then(|fs| fs.read_only_because.as_ref())
         {
             let _ = write!(line, ", not edited: {reason}");
         }
@@ -227,10 +228,7 @@ fn guest_operations(text: &mut String, report: &Report, guest: usize, verbose: b
     }
     text.push('\n');
     let named = |wanted: fn(&Outcome) -> bool| -> Vec<&str> {
-        here.iter()
-            .filter(|it| wanted(&it.outcome))
-            .map(|it| it.operation.as_str())
-            .collect()
+        here.iter().filter(|it| wanted(&it.outcome)).map(|it| it.operation.as_str()).collect()
     };
     let clean = named(|it| *it == Outcome::AlreadyClean);
     if !clean.is_empty() {
