@@ -1,6 +1,10 @@
 //! The ext4 editor: each edit over every kind of filesystem mke2fs makes, judged by `e2fsck -fn`,
 //! by `debugfs` and by a model that was edited the same way.
 
+mod attributes;
+mod directories;
+mod states;
+
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -8,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use sysprep_rs::fs::ext4::DRIVER;
 use sysprep_rs::fs::{
     EditFs, EditOptions, Freed, FsError, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs,
-    Timestamp,
+    Timestamp, Xattr,
 };
 
 use crate::support::disk::Disk;
@@ -201,23 +205,23 @@ macro_rules! matrix {
 }
 
 matrix! {
-    ext4: ["-t", "ext4"];
+    ext4: ["-b", "4096", "-t", "ext4"];
     ext4_of_1_kib_blocks: ["-t", "ext4", "-b", "1024"];
     ext4_of_2_kib_blocks: ["-t", "ext4", "-b", "2048", "-O", "^64bit"];
-    ext3: ["-t", "ext3"];
+    ext3: ["-b", "4096", "-t", "ext3"];
     ext2_of_1_kib_blocks_and_old_inodes: ["-t", "ext2", "-b", "1024", "-I", "128"];
-    ext2_without_file_types_and_index: ["-t", "ext2", "-O", "^filetype,^dir_index"];
-    uninit_bg: ["-t", "ext4", "-O", "^metadata_csum,uninit_bg", "-g", "1024"];
-    metadata_csum_seed_and_orphan_file: ["-t", "ext4", "-O", "metadata_csum_seed,orphan_file"];
-    inline_data: ["-t", "ext4", "-O", "inline_data", "-I", "256"];
-    inline_data_in_large_inodes: ["-t", "ext4", "-O", "inline_data", "-I", "1024"];
-    ea_inode_and_large_dir: ["-t", "ext4", "-O", "ea_inode,large_dir"];
-    bigalloc: ["-t", "ext4", "-O", "bigalloc", "-C", "16384"];
+    ext2_without_file_types_and_index: ["-b", "4096", "-t", "ext2", "-O", "^filetype,^dir_index"];
+    uninit_bg: ["-b", "4096", "-t", "ext4", "-O", "^metadata_csum,uninit_bg", "-g", "1024"];
+    metadata_csum_seed_and_orphan_file: ["-b", "4096", "-t", "ext4", "-O", "metadata_csum_seed,orphan_file"];
+    inline_data: ["-b", "4096", "-t", "ext4", "-O", "inline_data", "-I", "256"];
+    inline_data_in_large_inodes: ["-b", "4096", "-t", "ext4", "-O", "inline_data", "-I", "1024"];
+    ea_inode_and_large_dir: ["-b", "4096", "-t", "ext4", "-O", "ea_inode,large_dir"];
+    bigalloc: ["-b", "4096", "-t", "ext4", "-O", "bigalloc", "-C", "16384"];
     bigalloc_of_1_kib_blocks: ["-t", "ext4", "-b", "1024", "-O", "bigalloc", "-C", "8192"];
-    meta_bg: ["-t", "ext4", "-O", "meta_bg,^resize_inode", "-g", "1024"];
-    sparse_super2: ["-t", "ext4", "-O", "sparse_super2,^resize_inode", "-g", "1024"];
-    no_flex_bg_no_extents: ["-t", "ext4", "-O", "^flex_bg,^extent,^64bit"];
-    casefold: ["-t", "ext4", "-O", "casefold", "-E", "encoding=utf8"];
+    meta_bg: ["-b", "4096", "-t", "ext4", "-O", "meta_bg,^resize_inode", "-g", "1024"];
+    sparse_super2: ["-b", "4096", "-t", "ext4", "-O", "sparse_super2,^resize_inode", "-g", "1024"];
+    no_flex_bg_no_extents: ["-b", "4096", "-t", "ext4", "-O", "^flex_bg,^extent,^64bit"];
+    casefold: ["-b", "4096", "-t", "ext4", "-O", "casefold", "-E", "encoding=utf8"];
 }
 
 /// After a removal no marker of what was removed is anywhere on the device, in both modes.

@@ -73,6 +73,9 @@ impl GroupDescriptor {
         {
             return corrupt(format!("checksum {:#06x}, expected {expected:#06x}", self.checksum()));
         }
+        if superblock.has_group_checksum() && self.unused_inodes() > superblock.inodes_per_group() {
+            return corrupt(format!("{} unused inodes", self.unused_inodes()));
+        }
         let lowest = u64::from(superblock.first_data_block());
         let end = superblock.blocks_count();
         let table_blocks = u64::from(superblock.inode_table_blocks());
@@ -137,6 +140,18 @@ impl GroupDescriptor {
     /// descriptors have checksums.
     pub fn unused_inodes(&self) -> u32 {
         self.half(0x1c, 0x32)
+    }
+
+    /// How many inodes at the table's start may have been used; the rest is not to be read.
+    pub fn used_inodes(&self, superblock: &Superblock) -> u32 {
+        let all = superblock.inodes_per_group();
+        if self.inode_bitmap_is_uninit(superblock) {
+            0
+        } else if superblock.has_group_checksum() {
+            all.saturating_sub(self.unused_inodes())
+        } else {
+            all
+        }
     }
 
     /// Sets the count of never used inodes at the table's end.

@@ -148,6 +148,12 @@ impl Store {
         }
         for attribute in &dropped {
             self.release_value(attribute)?;
+            // A value in an inode counts as storage of every inode that refers to it.
+            if let Value::Inode { size, .. } = attribute.value {
+                let bytes = u64::from(size).next_multiple_of(self.cluster_bytes());
+                let allocated = inode.allocated(&self.superblock).saturating_sub(bytes);
+                inode.set_allocated(&self.superblock, allocated)?;
+            }
         }
         Ok(())
     }

@@ -4,7 +4,9 @@
 #[derive(Clone, Debug)]
 pub(super) struct Bitmap {
     now: Box<[u8]>,
-    /// What was in use when the editor opened, and everything taken since.
+    /// What was in use when the editor opened.
+    before: Box<[u8]>,
+    /// The same, and everything taken since.
     ever: Box<[u8]>,
     changed: bool,
 }
@@ -16,7 +18,7 @@ impl Bitmap {
         for bit in bits..len_in_bits(&now) {
             set(&mut now, bit);
         }
-        Self { ever: now.clone(), now, changed: false }
+        Self { before: now.clone(), ever: now.clone(), now, changed: false }
     }
 
     /// The block's bytes.
@@ -37,6 +39,11 @@ impl Bitmap {
     /// Whether a bit is set; bits outside are.
     pub(super) fn is_set(&self, bit: u32) -> bool {
         is_set(&self.now, bit)
+    }
+
+    /// Whether no bit of `from..end` is set.
+    pub(super) fn is_free_from(&self, from: u32, end: u32) -> bool {
+        next(&self.now, from, true).is_none_or(|bit| bit >= end)
     }
 
     /// Sets bits that were clear.
@@ -73,6 +80,11 @@ impl Bitmap {
     /// Shows each run of clear bits: start and length.
     pub(super) fn free_runs(&self, visit: impl FnMut(u32, u32)) {
         runs(&self.now, visit);
+    }
+
+    /// How many bits were set when the editor opened and are clear now.
+    pub(super) fn freed(&self) -> u32 {
+        self.now.iter().zip(&self.before).map(|(now, before)| (before & !now).count_ones()).sum()
     }
 
     /// Shows each run of bits that were in use at some time and are clear now.
@@ -150,6 +162,7 @@ mod tests {
         let mut freed = Vec::new();
         bitmap.freed_runs(|at, len| freed.push((at, len)));
         assert_eq!(freed, [(9, 4)]);
+        assert_eq!(bitmap.freed(), 3);
         assert!(bitmap.is_changed() && bitmap.is_set(13) && !bitmap.is_set(12));
         assert!(bitmap.is_set(27) && bitmap.is_set(1_000_000));
     }

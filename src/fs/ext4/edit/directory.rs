@@ -179,9 +179,10 @@ impl<'a> Directory<'a> {
                 if let Some(found) = self.find_in(logical, name)? {
                     return Ok(Some(found));
                 }
-                // Only names of one hash go on in the next block.
-                let next = last.index.pairs.get(last.at + 1);
-                if next.is_some_and(|next| next.hash & !1 != hash) {
+                // Names of one hash may go on in the next leaf; its lowest hash is the next pair's,
+                // in this index block or the closest one above that has a next pair.
+                let next = path.iter().rev().find_map(|step| step.index.pairs.get(step.at + 1));
+                if next.is_none_or(|next| next.hash & !1 != hash) {
                     return Ok(None);
                 }
             }
@@ -211,8 +212,14 @@ impl<'a> Directory<'a> {
         }))
     }
 
-    /// Whether a name is taken, in a casefolded directory whatever its case.
+    /// Whether a new name is taken, in a casefolded directory whatever its case.
     pub(super) fn is_taken(&self, name: &[u8]) -> Result<bool, FsError> {
+        check_name(name)?;
+        if self.inode.has_flag(CASEFOLD) && !name.is_ascii() {
+            return Err(FsError::unsupported(
+                "a name outside ASCII in a directory that ignores case",
+            ));
+        }
         if !self.inode.has_flag(CASEFOLD) {
             return Ok(self.find(name)?.is_some());
         }
@@ -253,12 +260,6 @@ impl<'a> Directory<'a> {
 
     /// Adds a name that is not there.
     pub(super) fn insert(&mut self, name: &[u8], inode: u32, file_type: u8) -> Result<(), FsError> {
-        check_name(name)?;
-        if self.inode.has_flag(CASEFOLD) && !name.is_ascii() {
-            return Err(FsError::unsupported(
-                "a name outside ASCII in a directory that ignores case",
-            ));
-        }
         if self.is_inline() && !self.insert_inline(name, inode, file_type)? {
             self.leave_inline()?;
         } else if self.is_inline() {
@@ -368,7 +369,7 @@ impl<'a> Directory<'a> {
 }
 
 /// Whether a directory can hold a name.
-pub(super) fn check_name(name: &[u8]) -> Result<(), FsError> {
+fn check_name(name: &[u8]) -> Result<(), FsError> {
     let bad = name.is_empty()
         || name.len() > dir::NAME_MAX
         || matches!(name, b"." | b"..")

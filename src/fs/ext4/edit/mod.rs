@@ -16,10 +16,11 @@ mod store;
 
 use std::sync::Arc;
 
-use self::directory::{Directory, check_name};
+use self::directory::Directory;
 use self::store::Store;
 use super::features::incompat;
 use super::inode::{ENCRYPT, ROOT, Time, VERITY, file_type_of_kind};
+use super::journal;
 use super::reader::Ext4;
 use super::superblock::Superblock;
 use crate::block::WriteBlocks;
@@ -41,16 +42,20 @@ pub fn open(
     device: Arc<dyn WriteBlocks>,
     options: &EditOptions,
 ) -> Result<Box<dyn EditFs>, FsError> {
-    let superblock = Superblock::read(&*device)?;
-    if let Some(reason) = superblock.uneditable() {
-        return Err(FsError::Unsupported(reason));
-    }
+    let mut superblock = editable(&device)?;
     if superblock.has_incompat(incompat::NEEDS_RECOVERY) {
-        return Err(FsError::unsupported("a journal that was not replayed"));
+        journal::replay(&device)?;
+        superblock = editable(&device)?;
     }
     let store = Store::open(device, superblock, *options)?;
     orphans::process(&store)?;
     Ok(Box::new(Editor { fs: Ext4::new(store, false) }))
+}
+
+/// Reads the superblock of a filesystem that may be edited.
+fn editable(device: &Arc<dyn WriteBlocks>) -> Result<Superblock, FsError> {
+    let superblock = Superblock::read(&**device)?;
+    superblock.uneditable().map_or(Ok(superblock), |reason| Err(FsError::Unsupported(reason)))
 }
 
 impl Editor {
@@ -88,7 +93,6 @@ impl EditFs for Editor {
         kind: NewKind<'_>,
         meta: &NewMeta,
     ) -> Result<Node, FsError> {
-        check_name(name)?;
         let mut dir = Directory::open(self.store(), self.number(dir)?)?;
         if dir.is_taken(name)? {
             return Err(FsError::Exists);
@@ -168,7 +172,6 @@ impl EditFs for Editor {
         to: Node,
         new_name: &[u8],
     ) -> Result<(), FsError> {
-        check_name(new_name)?;
         let mut old = self.directory_without(from, name)?;
         let found = old.find(name)?.ok_or(FsError::NotFound)?;
         let store = self.store();

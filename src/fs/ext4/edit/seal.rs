@@ -4,6 +4,7 @@ use super::store::Store;
 use crate::block::Extent;
 use crate::fs::ext4::features::{compat, ro_compat};
 use crate::fs::ext4::group::{GroupDescriptor, INODE_ZEROED, descriptor_at};
+use crate::fs::ext4::journal;
 use crate::fs::ext4::source::inode_location;
 use crate::fs::ext4::superblock::{STATE_ORPHAN, STATE_VALID, SUPERBLOCK_AT};
 use crate::fs::{Freed, FsError};
@@ -27,6 +28,8 @@ pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
     write_groups(store)?;
     write_superblock(store)?;
     discard(store, &mut freed)?;
+    // Names and content that were removed went through it once.
+    journal::wipe(&store.device)?;
     store.device.flush()?;
     Ok(freed)
 }
@@ -41,17 +44,9 @@ struct Table {
 impl Table {
     fn of(store: &Store, descriptor: &GroupDescriptor) -> Self {
         let superblock = &store.superblock;
-        let all = superblock.inodes_per_group();
-        let used = if descriptor.inode_bitmap_is_uninit(superblock) {
-            0
-        } else if superblock.has_group_checksum() {
-            all.saturating_sub(descriptor.unused_inodes())
-        } else {
-            all
-        };
         Self {
+            used: descriptor.used_inodes(superblock),
             at: descriptor.inode_table() * u64::from(superblock.block_size()),
-            used,
             size: u64::from(superblock.inode_size()),
         }
     }
@@ -68,8 +63,8 @@ fn zero_freed_inodes(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
     for group in &store.state().groups {
         if let Some(bitmap) = &group.inodes {
             let table = Table::of(store, &group.descriptor);
+            freed.nodes += u64::from(bitmap.freed());
             bitmap.freed_runs(|index, count| {
-                freed.nodes += u64::from(count);
                 ranges.push((
                     table.at + u64::from(index) * table.size,
                     u64::from(count) * table.size,
@@ -100,7 +95,17 @@ fn scrub_tables(store: &Store, freed: &mut Freed) -> Result<Vec<u32>, FsError> {
                 Some(bitmap) => bitmap,
                 None => store.read_inodes(&descriptor, number)?,
             };
-            bitmap.freed_runs(|_, count| freed.nodes += u64::from(count));
+            if !bitmap.is_free_from(table.used, superblock.inodes_per_group()) {
+                return Err(FsError::corrupt(
+                    "group descriptor",
+                    format_args!("group {number}"),
+                    format_args!(
+                        "inodes from {} on are in use, and it says they never were",
+                        table.used
+                    ),
+                ));
+            }
+            freed.nodes += u64::from(bitmap.freed());
             let first = number * superblock.inodes_per_group() + 1;
             let mut stale: Option<(u32, u32)> = None;
             for_each_inode(store, &table, &mut |index, raw| {
@@ -249,7 +254,7 @@ fn discard(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
             let mut state = store.state();
             let group = state.group(number)?;
             if let Some(bitmap) = &group.blocks {
-                bitmap.freed_runs(|_, len| freed.bytes += u64::from(len) * cluster_bytes);
+                freed.bytes += u64::from(bitmap.freed()) * cluster_bytes;
                 if store.options.keep_free_space {
                     bitmap.freed_runs(|at, len| runs.push((at, len)));
                 } else {

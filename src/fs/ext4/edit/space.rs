@@ -127,11 +127,7 @@ impl Store {
                 }
                 let mut fresh = None;
                 if sums {
-                    let used = if descriptor.flags() & INODE_UNINIT != 0 {
-                        0
-                    } else {
-                        per_group.saturating_sub(descriptor.unused_inodes())
-                    };
+                    let used = descriptor.used_inodes(superblock);
                     descriptor.set_flags(descriptor.flags() & !INODE_UNINIT);
                     if index >= used {
                         descriptor.set_unused_inodes(per_group - index - 1);
