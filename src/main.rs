@@ -1,9 +1,12 @@
-//! The command line: the only code that prints, exits or reads arguments.
+//! The command line.
 
-mod cli;
+use clap::Parser;
 
-use std::process::ExitCode;
+/// Seals offline disk images before they become templates.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {}
 
-fn main() -> ExitCode {
-    cli::main()
+fn main() {
+    Cli::parse();
 }

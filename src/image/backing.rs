@@ -119,7 +119,10 @@ impl Chain {
         let named = real_image.parent().unwrap_or(Path::new("/")).join(name);
         let real = fs::canonicalize(&named)
             .map_err(|error| ImageError::io(&named, "find the backing file", error))?;
-        if !self.anywhere && !real.starts_with(&self.folder) {
+        // An image in the root folder does not open the whole host.
+        let inside = real.parent() == Some(&self.folder)
+            || (self.folder.parent().is_some() && real.starts_with(&self.folder));
+        if !self.anywhere && !inside {
             return Err(ImageError::caller(
                 image,
                 format!(

@@ -26,14 +26,12 @@ mod export;
 mod lock;
 mod probe;
 mod qcow2;
-mod sha256;
 
 pub use error::ImageError;
 pub use export::{ExportOptions, Exported, export};
-pub use sha256::sha256;
 
 use backing::Chain;
-use qcow2::{Header, Qcow2, Qcow2Edit};
+use qcow2::{Header, Independent, Qcow2, Qcow2Edit};
 
 /// A disk image format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -326,20 +324,31 @@ impl Image {
     }
 
     /// Opens the guest's disk in `host`, changed content of this image's file, from nothing but
-    /// its bytes: what a committed overlay will be read as.
+    /// its bytes: what a committed overlay will be read as. Every reference in a qcow2 image is
+    /// held against its refcounts first; the disk is then read through `imago`, an implementation
+    /// that is not ours, where that one knows the image's features.
     ///
     /// # Errors
     /// [`ImageError::Corrupt`] where the content is not an image of this format any more, or its
     /// tables contradict each other.
     pub fn reopen(&self, host: Arc<dyn ReadBlocks>) -> Result<Arc<dyn ReadBlocks>, ImageError> {
-        match self.format {
-            Format::Raw => Ok(host),
-            Format::Qcow2 => {
-                let header = Header::read(&*host)?;
-                let disk = Qcow2::open(host, header, self.backing.clone())?;
-                disk.check()?;
+        if self.format == Format::Raw {
+            return Ok(host);
+        }
+        let header = Header::read(&*host)?;
+        let independent = Independent::can_read(&header);
+        let disk = Qcow2::open(host.clone(), header, self.backing.clone())?;
+        disk.check()?;
+        if !independent {
+            return Ok(Arc::new(disk));
+        }
+        match Independent::open(host, self.backing.clone()) {
+            Ok(disk) => Ok(Arc::new(disk)),
+            // What it would not open before the edit either says nothing about the edit.
+            Err(_) if Independent::open(self.host.clone(), self.backing.clone()).is_err() => {
                 Ok(Arc::new(disk))
             }
+            Err(error) => Err(ImageError::corrupt("qcow2 image", 0, error.to_string())),
         }
     }
 }

@@ -80,7 +80,6 @@ pub fn plan(
 fn reference(operation: &Operation) -> OperationRef {
     OperationRef {
         name: operation.name.clone(),
-        class: operation.class,
         digest: operation.digest,
         parameters: operation.values(),
     }

@@ -1,12 +1,14 @@
 //! qcow2 images, versions 2 and 3 (QEMU's `docs/interop/qcow2.txt`).
 //!
 //! Reading is here; [`edit`] changes an image through an overlay, [`refcount`] keeps count of host
-//! clusters, [`references`] checks the count before an edit, [`create`] writes new images.
+//! clusters, [`references`] checks the count before an edit, [`create`] writes new images, and
+//! [`independent`] reads an image through code that is not ours, to verify an edit.
 
 mod compressed;
 mod create;
 mod edit;
 mod header;
+mod independent;
 mod pages;
 mod refcount;
 mod references;
@@ -23,6 +25,7 @@ use table::{Compressed, Mapping, Tables};
 pub(super) use create::Writer;
 pub(super) use edit::Qcow2Edit;
 pub(super) use header::{Backing, Header};
+pub(super) use independent::Independent;
 
 /// How far one call follows a mapping, in bytes: far enough to skip holes in large steps, and not
 /// so far that asking for every block costs more than reading it.
