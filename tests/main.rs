@@ -4,6 +4,7 @@ mod apply;
 mod conformance;
 mod crash;
 mod ext4_edit;
+mod ext4_read;
 mod guest;
 mod images;
 mod layers;

@@ -51,7 +51,11 @@ pub fn check(device: &dyn ReadBlocks) -> Result<Vec<String>, FsError> {
         check.inodes(group, &descriptor)?;
     }
     for (what, found, expected) in [
-        ("free clusters", superblock.free_clusters(), free_clusters),
+        (
+            "free blocks",
+            superblock.free_blocks(),
+            free_clusters * u64::from(superblock.cluster_blocks()),
+        ),
         ("free inodes", u64::from(superblock.free_inodes()), free_inodes),
     ] {
         if found != expected {

@@ -110,7 +110,6 @@ impl<S: Source> ReadFs for Ext4<S> {
 /// What a superblock says of its filesystem.
 pub fn info(superblock: &Superblock, dirty: bool) -> FsInfo {
     let block_size = u64::from(superblock.block_size());
-    let cluster = block_size * u64::from(superblock.cluster_blocks());
     let label = superblock.label();
     FsInfo {
         kind: kind(superblock).to_owned(),
@@ -118,7 +117,7 @@ pub fn info(superblock: &Superblock, dirty: bool) -> FsInfo {
         label: (!label.is_empty()).then(|| String::from_utf8_lossy(label).into_owned()),
         block_size: superblock.block_size(),
         size: superblock.size(),
-        free: superblock.free_clusters().saturating_mul(cluster),
+        free: superblock.free_blocks().saturating_mul(block_size),
         features: superblock.features().names(),
         dirty,
         read_only_because: superblock.uneditable(),

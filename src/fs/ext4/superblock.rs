@@ -410,17 +410,14 @@ impl Superblock {
         u32_at(&self.raw, 0x4c)
     }
 
-    /// Free clusters (blocks without bigalloc). The field itself counts blocks, unlike the group
-    /// descriptors'.
-    pub fn free_clusters(&self) -> u64 {
+    /// Free blocks. Blocks with bigalloc, too: only group descriptors count clusters.
+    pub fn free_blocks(&self) -> u64 {
         let high = if self.has_incompat(incompat::BITS64) { u32_at(&self.raw, 0x158) } else { 0 };
-        (u64::from(high) << 32 | u64::from(u32_at(&self.raw, 0xc)))
-            / u64::from(self.cluster_blocks().max(1))
+        u64::from(high) << 32 | u64::from(u32_at(&self.raw, 0xc))
     }
 
-    /// Sets the count of free clusters (blocks without bigalloc).
-    pub fn set_free_clusters(&mut self, count: u64) {
-        let count = count.saturating_mul(u64::from(self.cluster_blocks()));
+    /// Sets the count of free blocks.
+    pub fn set_free_blocks(&mut self, count: u64) {
         put32(&mut self.raw, 0xc, low32(count));
         if self.has_incompat(incompat::BITS64) {
             put32(&mut self.raw, 0x158, high32(count));

@@ -224,7 +224,7 @@ fn write_superblock(store: &Store) -> Result<(), FsError> {
     }
     // The superblock counts blocks where the descriptors count clusters.
     let ratio = u64::from(superblock.cluster_blocks());
-    superblock.set_free_clusters(clusters.saturating_mul(ratio));
+    superblock.set_free_blocks(clusters.saturating_mul(ratio));
     superblock.set_free_inodes(inodes);
     superblock.set_last_orphan(0);
     superblock.set_ro_compat(ro_compat::ORPHAN_PRESENT, false);
