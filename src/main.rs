@@ -1,12 +1,9 @@
-//! The command line.
+//! The command line: the only code that prints, exits or reads arguments.
 
-use clap::Parser;
+mod cli;
 
-/// Seals offline disk images before they become templates.
-#[derive(Parser)]
-#[command(version, about)]
-struct Cli {}
+use std::process::ExitCode;
 
-fn main() {
-    Cli::parse();
+fn main() -> ExitCode {
+    cli::main()
 }

@@ -46,6 +46,23 @@ pub struct Proof {
     pub accounting: bool,
 }
 
+impl std::fmt::Display for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { volume, by, paths, directories, unread, .. } = self;
+        write!(f, "{volume}: {paths} paths and {directories} directories as planned, by {by}")?;
+        if let Some(why) = &self.why_not_independent {
+            write!(f, " (not independently: {why})")?;
+        }
+        if *unread > 0 {
+            write!(f, "; {unread} that nobody can read, before and after alike")?;
+        }
+        if self.accounting {
+            f.write_str("; free space and checksums counted")?;
+        }
+        Ok(())
+    }
+}
+
 /// A staged image that was found to be what the plan says. Only this can be committed.
 #[derive(Debug)]
 pub struct Verified<'a> {

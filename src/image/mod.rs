@@ -26,9 +26,11 @@ mod export;
 mod lock;
 mod probe;
 mod qcow2;
+mod sha256;
 
 pub use error::ImageError;
 pub use export::{ExportOptions, Exported, export};
+pub use sha256::sha256;
 
 use backing::Chain;
 use qcow2::{Header, Independent, Qcow2, Qcow2Edit};

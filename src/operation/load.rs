@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::problem::{At, LoadError, Problem, did_you_mean};
 use super::schema::OPERATION;
@@ -18,7 +18,7 @@ use crate::digest::Digest;
 const SUMMARY_CHARS: usize = 80;
 
 /// What an operation protects against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// What tells one machine from another.

@@ -80,6 +80,7 @@ pub fn plan(
 fn reference(operation: &Operation) -> OperationRef {
     OperationRef {
         name: operation.name.clone(),
+        class: operation.class,
         digest: operation.digest,
         parameters: operation.values(),
     }

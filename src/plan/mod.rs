@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::fs::Timestamp;
 use crate::guest::{Disk, Facts};
-use crate::operation::Action;
+use crate::operation::{Action, Class};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
@@ -52,6 +52,8 @@ pub struct PlannedGuest {
 pub struct OperationRef {
     /// Its name.
     pub name: String,
+    /// What it protects against.
+    pub class: Class,
     /// The digest of its file.
     pub digest: Digest,
     /// Every parameter's value, set or default.

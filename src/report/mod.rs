@@ -1,1 +1,14 @@
 //! Reports of what was found and done, as text and as JSON.
+//!
+//! A report is a value; serde makes its JSON, [`text`] its text. Nothing here prints.
+
+mod inspection;
+mod run;
+pub mod text;
+mod words;
+
+pub use inspection::{GuestReport, ImageReport, Inspection, MountReport, VolumeReport};
+pub use run::{Command, FreedReport, OperationReport, PathReport, Report, SealReport, Totals};
+
+/// The number of the JSON's format; a change that a reader could trip over raises it.
+pub const SCHEMA: u32 = 1;

@@ -194,3 +194,28 @@ fn an_empty_disk_has_no_guest() {
     assert!(disk.filesystems.is_empty());
     assert!(disk.guests().unwrap().is_empty());
 }
+
+#[test]
+fn a_host_directory_is_a_guest_that_cannot_see_the_host() {
+    use std::os::unix::fs::symlink;
+    let temp = tempfile::tempdir().unwrap();
+    let root = temp.path().join("root");
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    std::fs::write(root.join("etc/os-release"), "ID=alpine\n").unwrap();
+    std::fs::write(temp.path().join("secret"), "host").unwrap();
+    symlink(temp.path().join("secret"), root.join("absolute")).unwrap();
+    symlink("../secret", root.join("relative")).unwrap();
+    symlink("/", root.join("top")).unwrap();
+    let fs = sysprep_rs::fs::directory::Directory::open(&root).unwrap();
+    let tree =
+        sysprep_rs::guest::Tree::single(sysprep_rs::volume::VolumeId("disk".into()), Arc::new(fs));
+    assert!(tree.follow(&path("/absolute")).unwrap().is_none());
+    assert!(tree.follow(&path("/relative")).unwrap().is_none());
+    let release = tree.follow(&path("/top/top/etc/os-release")).unwrap().unwrap();
+    assert_eq!(release.path, path("/etc/os-release"));
+    assert_eq!(release.read(100).unwrap(), b"ID=alpine\n");
+    assert_eq!(
+        shown(&tree.glob("/**").unwrap()),
+        ["/absolute", "/etc", "/etc/os-release", "/relative", "/top"]
+    );
+}

@@ -6,6 +6,7 @@ use sysprep_rs::path::GuestPath;
 
 use super::memory::MemoryFs;
 use super::{path, shown, single};
+use crate::support::random::{self, rounds};
 
 fn glob(tree: &Tree, pattern: &str) -> Vec<String> {
     shown(&tree.glob(pattern).unwrap())
@@ -279,4 +280,41 @@ fn the_list_of_unread_places_is_bounded() {
     assert_eq!(seen.len(), 1501);
     assert_eq!(walked.unread.len(), 1001);
     assert!(walked.unread[1000].why.contains("further places"));
+}
+
+#[test]
+fn a_search_finds_what_matching_every_path_finds() {
+    let seed = random::seed(0x6755_6573_7401);
+    let mut random = random::Random::new(seed);
+    const NAMES: [&str; 6] = ["a", "b", "ab", ".a", "b.c", "ba"];
+    const LEVELS: [&str; 12] =
+        ["a", "b", "*", "?", "**", "**", "[!a]*", "*b*", ".*", "{a,b.c}", "{*b,.a}", "b\\.c"];
+    let mut total = 0;
+    for round in 0..rounds(300) {
+        let mut fs = MemoryFs::new();
+        for _ in 0..random.below(30) {
+            let depth = 1 + random.below(5);
+            let at: String = (0..depth).map(|_| format!("/{}", random.pick(&NAMES))).collect();
+            fs = fs.dir(at);
+        }
+        let mut pattern: String =
+            (0..=random.below(4)).map(|_| format!("/{}", random.pick(&LEVELS))).collect();
+        if random.one_in(4) {
+            pattern = format!("{{{pattern},/a/**/{}}}", random.pick(&LEVELS));
+        }
+        let tree = single(fs);
+        let parsed = Pattern::parse(&pattern).unwrap();
+        let mut expected = Vec::new();
+        tree.walk(&GuestPath::root(), &mut |entry| {
+            expected.extend(Some(entry.path()).filter(|path| parsed.matches(path)));
+            Walk::Into
+        })
+        .unwrap();
+        expected.sort();
+        let found: Vec<GuestPath> =
+            tree.search(&parsed).places.into_iter().map(|place| place.path).collect();
+        assert_eq!(found, expected, "seed {seed:#x}, round {round}: {pattern}");
+        total += found.len();
+    }
+    assert!(total > 0, "the patterns match something");
 }

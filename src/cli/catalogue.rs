@@ -1,0 +1,225 @@
+//! `operations`, `check` and `schema`: what operations there are and how one is written.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use sysprep_rs::digest::Digest;
+use sysprep_rs::operation::{
+    self, Catalogue, CatalogueError, Class, Operation, Parameter, Step, When,
+};
+
+use super::args::{CheckArgs, OperationsArgs};
+use super::failure::Failure;
+use super::out;
+
+/// The embedded catalogue with the user's folders laid over it.
+pub(crate) fn load(folders: &[PathBuf]) -> Result<Catalogue, Failure> {
+    let embedded = Catalogue::embedded().map_err(Failure::new)?;
+    folders
+        .iter()
+        .try_fold(embedded, |catalogue, folder| catalogue.with_dir(folder).map_err(Failure::new))
+}
+
+/// The list as virt-sysprep prints it: name, a star where it runs by default, what it does.
+pub(crate) fn list(folders: &[PathBuf]) -> Result<ExitCode, Failure> {
+    let catalogue = load(folders)?;
+    let width = catalogue.operations().map(|it| it.name.len()).max().unwrap_or(0);
+    let text: String = catalogue
+        .operations()
+        .map(|it| {
+            let star = if it.default { '*' } else { ' ' };
+            format!("{:<width$} {star} {}\n", it.name, it.summary)
+        })
+        .collect();
+    out::text(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An operation as JSON.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    summary: &'a str,
+    why: &'a str,
+    class: Class,
+    default: bool,
+    when: &'a When,
+    parameters: &'a [Parameter],
+    steps: Vec<ShownStep<'a>>,
+    digest: Digest,
+}
+
+#[derive(Serialize)]
+struct ShownStep<'a> {
+    verb: &'a str,
+    when: &'a When,
+    paths: Vec<String>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(it: &'a Operation) -> Self {
+        let step = |step: &'a Step| ShownStep {
+            verb: step.verb,
+            when: &step.when,
+            paths: step.does.paths(),
+        };
+        Self {
+            name: &it.name,
+            summary: &it.summary,
+            why: &it.why,
+            class: it.class,
+            default: it.default,
+            when: &it.when,
+            parameters: &it.parameters,
+            steps: it.steps.iter().map(step).collect(),
+            digest: it.digest,
+        }
+    }
+}
+
+/// `operations [NAME]`.
+pub(crate) fn operations(args: &OperationsArgs) -> Result<ExitCode, Failure> {
+    let catalogue = load(&args.operations_dir)?;
+    let Some(name) = &args.name else {
+        if args.json.json {
+            out::json(&catalogue.operations().map(Shown::of).collect::<Vec<_>>())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if args.markdown {
+            out::text(&markdown(&catalogue))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        return list(&args.operations_dir);
+    };
+    let Some(operation) = catalogue.get(name) else {
+        let near = operation::nearest(name, catalogue.operations().map(|it| it.name.as_str()));
+        let hint = match near.as_slice() {
+            [] => "'sysprep-rs operations' lists them".to_owned(),
+            near => format!("did you mean {}?", near.join(", ")),
+        };
+        return Err(Failure::usage(format!("there is no operation '{name}'; {hint}")));
+    };
+    if args.json.json {
+        out::json(&Shown::of(operation))?;
+    } else {
+        out::text(&explain(operation))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(operation: &Operation) -> String {
+    let Operation { name, summary, why, default, .. } = operation;
+    let mut text = format!("{name}: {summary}\n\n{why}\n\n");
+    text.push_str(&format!("class    {}\n", word(&operation.class)));
+    text.push_str(&format!("default  {}\n", if *default { "yes" } else { "no" }));
+    let conditions = conditions(&operation.when);
+    if !conditions.is_empty() {
+        text.push_str(&format!("when     {conditions}\n"));
+    }
+    text.push_str("\nsteps\n");
+    for step in &operation.steps {
+        text.push_str(&format!("  {:<9}", step.verb));
+        let conditions = self::conditions(&step.when);
+        if !conditions.is_empty() {
+            text.push_str(&format!(" (when {conditions})"));
+        }
+        for path in step.does.paths() {
+            text.push_str(&format!("\n    {path}"));
+        }
+        text.push('\n');
+    }
+    if !operation.parameters.is_empty() {
+        text.push_str("\nparameters (--set NAME=VALUE)\n");
+        for it in &operation.parameters {
+            let kind = word(&it.kind);
+            text.push_str(&format!(
+                "  {} ({kind}, default '{}'): {}\n",
+                it.name, it.default, it.help
+            ));
+        }
+    }
+    text
+}
+
+/// An enumeration's word, as its JSON has it.
+fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|it| it.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Conditions on one line: `family: linux, bsd; cloud-init: true`.
+fn conditions(when: &When) -> String {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(when) else {
+        return String::new();
+    };
+    let shown = |value: &serde_json::Value| match value {
+        serde_json::Value::Array(words) => {
+            words.iter().filter_map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    };
+    let parts: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
+    parts.join("; ")
+}
+
+fn markdown(catalogue: &Catalogue) -> String {
+    let mut text = String::from("| operation | default | what it does |\n|---|---|---|\n");
+    for it in catalogue.operations() {
+        let default = if it.default { "yes" } else { "" };
+        text.push_str(&format!("| {} | {default} | {} |\n", it.name, it.summary));
+    }
+    text
+}
+
+/// One problem in one file, for `check --json`.
+#[derive(Serialize)]
+struct Found {
+    file: String,
+    line: u64,
+    column: u64,
+    message: String,
+}
+
+/// `check FILE…`: every problem of every file.
+pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let mut found = Vec::new();
+    for file in &args.files {
+        match operation::load_file(file) {
+            Ok(operation) if !args.json.json => {
+                let steps = operation.steps.len();
+                let steps = if steps == 1 { "1 step".into() } else { format!("{steps} steps") };
+                out::text(&format!("{}: {} is right, {steps}\n", file.display(), operation.name))?;
+            }
+            Ok(_) => {}
+            Err(CatalogueError::Load(errors)) => {
+                for error in errors {
+                    found.extend(error.problems.into_iter().map(|problem| Found {
+                        file: error.file.clone(),
+                        line: problem.at.line,
+                        column: problem.at.column,
+                        message: problem.message,
+                    }));
+                }
+            }
+            Err(error) => return Err(Failure::new(error)),
+        }
+    }
+    if args.json.json {
+        out::json(&found)?;
+    } else {
+        for Found { file, line, column, message } in &found {
+            eprintln!("{file}:{line}:{column}: {message}");
+        }
+    }
+    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `schema`.
+pub(crate) fn schema() -> Result<ExitCode, Failure> {
+    out::json(&operation::json_schema())?;
+    Ok(ExitCode::SUCCESS)
+}

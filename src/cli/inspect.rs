@@ -1,0 +1,25 @@
+//! `inspect`: what is in an image.
+
+use std::process::ExitCode;
+
+use sysprep_rs::image::Access;
+use sysprep_rs::report::text;
+
+use super::args::InspectArgs;
+use super::failure::Failure;
+use super::opened::Opened;
+use super::{catalogue, out};
+
+pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
+    if args.image.list_operations {
+        return catalogue::list(&[]);
+    }
+    let opened = Opened::open(&args.image, Access::Audit)?;
+    let found = opened.inspection();
+    if args.json.json {
+        out::json(&found)?;
+    } else {
+        out::text(&text::inspection(&found))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

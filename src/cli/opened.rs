@@ -1,0 +1,81 @@
+//! An image, opened to be looked at: its disk, filesystems and guests.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sysprep_rs::apply::{self, Recovery};
+use sysprep_rs::guest::{Disk, Guest};
+use sysprep_rs::image::{Access, Format, Image, OpenOptions};
+use sysprep_rs::plan::{FilesystemFacts, ImageFacts};
+use sysprep_rs::report::{ImageReport, Inspection};
+
+use super::args::ImageArgs;
+use super::failure::Failure;
+
+/// An opened image with what is on it.
+pub(crate) struct Opened {
+    pub(crate) path: PathBuf,
+    pub(crate) image: Image,
+    pub(crate) disk: Disk,
+    pub(crate) guests: Vec<Guest>,
+}
+
+impl Opened {
+    /// Opens the image that the arguments name.
+    pub(crate) fn open(args: &ImageArgs, access: Access) -> Result<Self, Failure> {
+        let path = args.path().ok_or_else(|| Failure::usage("no image is named"))?.clone();
+        let format = format(&args.format)?;
+        let options = OpenOptions { format, allow_backing: args.allow_backing };
+        let (image, recovery) =
+            apply::open(&path, &options, access).map_err(|it| Failure::at(&path, it))?;
+        if let Recovery::Finished(_) = recovery {
+            eprintln!("sysprep-rs: {}: an interrupted seal was finished first", path.display());
+        }
+        let (disk, guests) = look(&path, &image)?;
+        Ok(Self { path, image, disk, guests })
+    }
+
+    /// What identifies the image to a plan.
+    pub(crate) fn facts(&self) -> ImageFacts {
+        ImageFacts {
+            format: self.image.format().to_string(),
+            virtual_size: self.image.virtual_size(),
+            disk_uuid: self.disk.layout.disk_uuid.clone(),
+        }
+    }
+
+    /// The filesystems, and which can be edited.
+    pub(crate) fn filesystems(&self) -> Vec<FilesystemFacts> {
+        FilesystemFacts::of(&self.disk)
+    }
+
+    /// What is in the image, for a report.
+    pub(crate) fn inspection(&self) -> Inspection {
+        let image = ImageReport {
+            path: self.path.display().to_string(),
+            format: self.image.format().to_string(),
+            virtual_size: self.image.virtual_size(),
+            file_size: self.image.file_size(),
+            allocated: self.image.allocated_size(),
+            sha256: None,
+        };
+        Inspection::new(image, &self.disk, &self.guests)
+    }
+}
+
+fn look(path: &Path, image: &Image) -> Result<(Disk, Vec<Guest>), Failure> {
+    let disk = Disk::open(Arc::clone(&image.disk())).map_err(|it| Failure::at(path, it))?;
+    let guests = disk.guests().map_err(|it| Failure::at(path, it))?;
+    Ok((disk, guests))
+}
+
+/// `--format`: virt-sysprep's `auto` is to find out.
+pub(crate) fn format(word: &str) -> Result<Option<Format>, Failure> {
+    match word {
+        "auto" => Ok(None),
+        word => word
+            .parse()
+            .map(Some)
+            .map_err(|_| Failure::usage(format!("--format '{word}': write raw, qcow2 or auto"))),
+    }
+}

@@ -1,0 +1,225 @@
+//! What an audit found to do, or a seal did.
+
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::operation::{Action, Class, Replaced};
+use crate::path::GuestPath;
+use crate::plan::{Outcome, Plan, Refusal};
+use crate::volume::VolumeId;
+
+use super::Inspection;
+
+/// Which command a report is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// Nothing was written.
+    Audit,
+    /// The changes were committed.
+    Seal,
+}
+
+/// One path of an operation.
+#[derive(Clone, Debug, Serialize)]
+pub struct PathReport {
+    /// The path in the guest.
+    pub path: GuestPath,
+    /// `remove`, `create-file`, `create-directory`, `create-symlink`, `rewrite`, `truncate`,
+    /// `set-metadata`.
+    #[serde(rename = "do")]
+    pub action: &'static str,
+    /// How many files, directories and other objects this is.
+    pub files: u64,
+    /// How many bytes of content go.
+    pub bytes: u64,
+    /// Which pattern or argument of the operation asks for it.
+    pub why: String,
+    /// Other operations that ask for the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+}
+
+/// One operation in one guest.
+#[derive(Clone, Debug, Serialize)]
+pub struct OperationReport {
+    /// Which guest, by its place in the report.
+    pub guest: u32,
+    /// The operation.
+    pub operation: String,
+    /// What it is about.
+    pub class: Class,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// How many files, directories and other objects are removed, made or changed.
+    pub files: u64,
+    /// How many bytes of content go.
+    pub bytes: u64,
+    /// Each path; a removed directory is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathReport>,
+}
+
+/// Sums over everything, each path counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Operations with something to change.
+    pub operations: u64,
+    /// Changed paths.
+    pub changes: u64,
+    /// Files, directories and other objects.
+    pub files: u64,
+    /// Bytes of content that go.
+    pub bytes: u64,
+}
+
+/// What a filesystem gave back.
+#[derive(Clone, Debug, Serialize)]
+pub struct FreedReport {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Bytes of storage freed by this run.
+    pub bytes: u64,
+    /// Inodes freed by this run.
+    pub nodes: u64,
+    /// Bytes of free space discarded, those freed included.
+    pub discarded: u64,
+}
+
+/// What sealing did beside the plan's changes.
+#[derive(Clone, Debug, Serialize)]
+pub struct SealReport {
+    /// The new file, where the source was left untouched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// What each filesystem gave back.
+    pub filesystems: Vec<FreedReport>,
+    /// What was proved before the commit, by whom, a line each.
+    pub proofs: Vec<String>,
+    /// Bytes written to the image.
+    pub written: u64,
+    /// Bytes of the image made holes or zeroes.
+    pub discarded: u64,
+    /// The file's size afterwards, in bytes.
+    pub file_size: u64,
+    /// The host storage that the file takes afterwards, in bytes.
+    pub allocated: u64,
+    /// SHA-256 of the disk's content afterwards, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// What an audit found to do, or a seal did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The format of this report.
+    pub schema: u32,
+    /// The tool's name and version.
+    pub tool: String,
+    /// Which command it is of.
+    pub command: Command,
+    /// What is in the image.
+    pub found: Inspection,
+    /// Digest of the plan, as an approval names it.
+    pub plan: Digest,
+    /// Every selected operation in every guest.
+    pub operations: Vec<OperationReport>,
+    /// Paths that are left alone although an operation names them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
+    /// Sums.
+    pub totals: Totals,
+    /// What stays readable in the image and cannot be reached, a line each.
+    pub residue: Vec<String>,
+    /// What sealing did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealReport>,
+    /// How long each stage took, in milliseconds.
+    pub timings: Vec<(String, f64)>,
+}
+
+impl Report {
+    /// The report of a plan. `digest` is the plan's; `residue` what the image says it keeps.
+    pub fn new(
+        command: Command,
+        found: Inspection,
+        plan: &Plan,
+        digest: Digest,
+        residue: Vec<String>,
+    ) -> Self {
+        let class = |name: &str| {
+            plan.operations.iter().find(|it| it.name == name).map_or(Class::UserData, |it| it.class)
+        };
+        let operations = plan
+            .outcomes
+            .iter()
+            .map(|outcome| OperationReport {
+                guest: outcome.guest,
+                operation: outcome.operation.clone(),
+                class: class(&outcome.operation),
+                outcome: outcome.outcome.clone(),
+                files: outcome.files,
+                bytes: outcome.bytes,
+                paths: plan
+                    .changes
+                    .iter()
+                    .filter(|it| it.guest == outcome.guest && it.operation == outcome.operation)
+                    .map(|change| {
+                        let (action, files, bytes) = effect(&change.action);
+                        PathReport {
+                            path: change.path.clone(),
+                            action,
+                            files,
+                            bytes,
+                            why: change.why.clone(),
+                            also: change.also.clone(),
+                        }
+                    })
+                    .collect(),
+            })
+            .collect();
+        let mut totals = Totals::default();
+        for outcome in &plan.outcomes {
+            totals.operations += u64::from(outcome.outcome == Outcome::Changed);
+        }
+        for change in &plan.changes {
+            let (_, files, bytes) = effect(&change.action);
+            totals.changes += 1;
+            totals.files += files;
+            totals.bytes += bytes;
+        }
+        Self {
+            schema: super::SCHEMA,
+            tool: plan.tool.clone(),
+            command,
+            found,
+            plan: digest,
+            operations,
+            refusals: plan.refusals.clone(),
+            totals,
+            residue,
+            sealed: None,
+            timings: Vec::new(),
+        }
+    }
+}
+
+/// What an action is called, how many objects it is about and how many bytes of content go by it.
+fn effect(action: &Action) -> (&'static str, u64, u64) {
+    let made = |name, replaces: &Option<Replaced>| match replaces {
+        None => (name, 1, 0),
+        Some(gone) => (name, gone.nodes.saturating_add(1), gone.bytes),
+    };
+    match action {
+        Action::Remove { nodes, bytes, .. } => ("remove", *nodes, *bytes),
+        Action::CreateFile { replaces, .. } => made("create-file", replaces),
+        Action::CreateDirectory { replaces, .. } => made("create-directory", replaces),
+        Action::CreateSymlink { replaces, .. } => made("create-symlink", replaces),
+        Action::Update { content: None, .. } => ("set-metadata", 1, 0),
+        Action::Update { content: Some(content), bytes_before, .. } => {
+            let action = if content.is_empty() { "truncate" } else { "rewrite" };
+            (action, 1, bytes_before.saturating_sub(content.len() as u64))
+        }
+    }
+}
