@@ -13,3 +13,4 @@ mod random;
 mod recipes;
 #[allow(dead_code, reason = "each test module uses its share")]
 mod support;
+mod volumes;
