@@ -7,6 +7,7 @@ mod ext4_edit;
 mod ext4_read;
 mod guest;
 mod images;
+mod fat;
 mod layers;
 mod operations;
 mod random;

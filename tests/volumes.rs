@@ -12,6 +12,7 @@ use sysprep_rs::volume::{Layout, Table, Volume, VolumeError, scan};
 use tempfile::TempDir;
 
 use crate::random::Random;
+use crate::support::disk as sparse;
 
 const MIB: u64 = 1 << 20;
 
@@ -434,16 +435,8 @@ fn what_is_not_opened_is_named_as_blkid_does() {
         disk.sfdisk("label: gpt\nstart=2048\n");
         let part = Disk::new(mib);
         make(&part.path);
-        let len = fs::metadata(&part.path).unwrap().len();
         // Sparse: the large ones are mostly holes.
-        let mut copied = 0;
-        while copied < len {
-            let piece = part.read(copied, (len - copied).min(64 * 1024) as usize);
-            if piece.iter().any(|&byte| byte != 0) {
-                disk.write(MIB + copied, &piece);
-            }
-            copied += piece.len() as u64;
-        }
+        sparse::Disk::from_file(&part.path).stored(|at, bytes| disk.write(MIB + at, bytes));
         let layout = disk.scan();
         let volume = &layout.volumes[0];
         assert_eq!(volume.not_opened.as_deref(), Some(name));

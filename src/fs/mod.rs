@@ -11,6 +11,7 @@ use crate::path::GuestPath;
 
 pub mod directory;
 pub mod ext4;
+pub mod fat;
 
 /// A file, directory or other object of one filesystem, by the driver's own number.
 ///
@@ -443,7 +444,7 @@ pub type JudgeFn = fn(Arc<dyn ReadBlocks>) -> Result<Box<dyn Judge>, FsError>;
 pub type CheckFn = fn(&dyn ReadBlocks) -> Result<Vec<String>, FsError>;
 
 /// Every driver, in the order they are probed.
-pub const DRIVERS: &[FsDriver] = &[ext4::DRIVER];
+pub const DRIVERS: &[FsDriver] = &[ext4::DRIVER, fat::DRIVER];
 
 /// The driver whose magic numbers are on the device, if any.
 ///

@@ -9,7 +9,7 @@ pub(crate) fn run(tool: &str, package: &str, args: &[&str]) -> Output {
     Command::new(tool)
         .args(args)
         .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-        .env("LC_ALL", "C")
+        .env("LC_ALL", "C.UTF-8")
         .env("TZ", "UTC")
         .env("MTOOLS_SKIP_CHECK", "1")
         .stdin(std::process::Stdio::null())
