@@ -10,6 +10,7 @@ mod images;
 mod fat;
 mod layers;
 mod operations;
+mod plan;
 mod random;
 mod recipes;
 #[allow(dead_code, reason = "each test module uses its share")]

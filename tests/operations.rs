@@ -1,5 +1,10 @@
 //! The operations: their files, their schema, and what each changes.
 
+mod golden;
+pub(crate) mod sample;
+mod schema;
+mod steps;
+
 use sysprep_rs::operation::{Catalogue, Operation, Selection};
 
 fn catalogue() -> Catalogue {

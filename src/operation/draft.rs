@@ -135,6 +135,8 @@ pub struct Draft<'a> {
     /// The walk for the scans found more than a plan holds.
     overflow: bool,
     pending: BTreeMap<GuestPath, Pending>,
+    /// Paths that the last search would have found, were they not removed by now.
+    gone: Vec<GuestPath>,
     refused: Vec<Refused>,
 }
 
@@ -151,6 +153,7 @@ impl<'a> Draft<'a> {
             unread: Vec::new(),
             overflow: false,
             pending: BTreeMap::new(),
+            gone: Vec::new(),
             refused: Vec::new(),
         };
         draft.walk(scans);
@@ -195,7 +198,7 @@ impl<'a> Draft<'a> {
                 // Only regular files are looked for: a directory with such a name is not a backup.
                 if entry.kind == Kind::File {
                     for (scan, found) in unlike.iter().zip(&mut found) {
-                        if scan.matches(entry.name)
+                        if scan.matching(entry.name).is_some()
                             && scan.under().iter().any(|root| entry.dir.starts_with(root))
                         {
                             found.push(entry.path());
@@ -223,6 +226,7 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// The guest cannot be read where it has to be.
     pub fn find(&mut self, targets: &Targets) -> Result<Vec<Target>, StepError> {
+        self.gone.clear();
         let keep = self.kept(targets)?;
         let mut found: BTreeMap<GuestPath, Target> = BTreeMap::new();
         for text in &targets.patterns {
@@ -232,8 +236,12 @@ impl<'a> Draft<'a> {
                     self.refuse(&unread.path, format!("not searched: {}", unread.why));
                 }
                 for place in searched.places {
-                    if let Some(target) = self.target(place, text)? {
-                        found.entry(target.path.clone()).or_insert(target);
+                    let path = place.path.clone();
+                    match self.target(place, text)? {
+                        Some(target) => {
+                            found.entry(path).or_insert(target);
+                        }
+                        None => self.note_gone(&path, &keep, targets),
                     }
                 }
                 let made = self.pending.iter().filter(|(path, it)| {
@@ -258,9 +266,12 @@ impl<'a> Draft<'a> {
                 self.scans.iter().find(|(it, _)| it == scan).map(|(_, paths)| paths.clone());
             for path in paths.unwrap_or_default() {
                 let Some(place) = self.guest.tree.locate(&path)? else { continue };
-                let name = path.name().map(crate::path::escape).unwrap_or_default();
-                if let Some(target) = self.target(place, &name)? {
-                    found.entry(path).or_insert(target);
+                let name = path.name().and_then(|name| scan.matching(name)).unwrap_or_default();
+                match self.target(place, name)? {
+                    Some(target) => {
+                        found.entry(path).or_insert(target);
+                    }
+                    None => self.note_gone(&path, &keep, targets),
                 }
             }
         }
@@ -340,19 +351,52 @@ impl<'a> Draft<'a> {
         }))
     }
 
-    /// Whether a directory above is removed or made anew, so that what was below it is gone.
-    fn hidden(&self, path: &GuestPath) -> bool {
+    /// The directory above that is removed or replaced, so that what was below it is gone.
+    fn hidden_by(&self, path: &GuestPath) -> Option<GuestPath> {
         if self.pending.is_empty() {
-            return false;
+            return None;
         }
         let mut above = path.parent();
         while let Some(dir) = above {
             if self.pending.get(&dir).is_some_and(Pending::hides) {
-                return true;
+                return Some(dir);
             }
             above = dir.parent();
         }
-        false
+        None
+    }
+
+    fn hidden(&self, path: &GuestPath) -> bool {
+        self.hidden_by(path).is_some()
+    }
+
+    /// Notes that a search met a path which is removed by now, itself or with a directory above.
+    fn note_gone(&mut self, path: &GuestPath, kept: &Kept, targets: &Targets) {
+        if kept.0.contains(path) || targets.reads_content() {
+            return;
+        }
+        let by = match self.pending.get(path) {
+            Some(pending) => {
+                let kind = pending.original.as_ref().map(|original| original.stat.kind);
+                kind.is_some_and(|kind| targets.fits(kind)).then(|| path.clone())
+            }
+            None => self.hidden_by(path),
+        };
+        self.gone.extend(by);
+    }
+
+    /// Says that the running operation asks for the removal, too, of what its last search would
+    /// have found were it not removed by now.
+    pub fn agree(&mut self) {
+        for path in std::mem::take(&mut self.gone) {
+            self.attribute(&path, &[self.by]);
+        }
+    }
+
+    fn attribute(&mut self, path: &GuestPath, by: &[usize]) {
+        if let Some(pending) = self.pending.get_mut(path) {
+            pending.attribute(by);
+        }
     }
 
     /// What is at a path, symlinks to directories followed inside the guest, and with `follow` one
@@ -598,9 +642,7 @@ impl<'a> Draft<'a> {
         }
         let why = format!("matches {}", target.matched);
         self.put(target, original, After::Absent, why)?;
-        if let Some(pending) = self.pending.get_mut(&target.path) {
-            pending.attribute(&by);
-        }
+        self.attribute(&target.path, &by);
         Ok(())
     }
 
@@ -636,10 +678,10 @@ impl<'a> Draft<'a> {
         }
         let mut children = Vec::new();
         for path in paths {
-            if let Some(child) = self.child(&dir.path, path, &dir.matched)?
-                && child.kind.is_some()
-            {
-                children.push(child);
+            match self.child(&dir.path, path, &dir.matched)? {
+                Some(child) if child.kind.is_some() => children.push(child),
+                Some(child) => self.gone.push(child.path),
+                None => {}
             }
         }
         Ok(children)
@@ -691,6 +733,9 @@ impl<'a> Draft<'a> {
         owned: Owned,
         why: impl Into<String>,
     ) -> Result<(), StepError> {
+        if new == New::Directory && self.made_again(target, owned)? {
+            return Ok(());
+        }
         let Some(original) = self.original(target, true)? else { return Ok(()) };
         if original.is_none() && !self.may_create(target)? {
             return Ok(());
@@ -701,6 +746,31 @@ impl<'a> Draft<'a> {
             New::Symlink(target) => After::Symlink { target, owned },
         };
         self.put(target, original, after, why.into())
+    }
+
+    /// A directory that was removed and is wanted again stays, and keeps its labels: what is in it
+    /// goes. Whether this is such a one.
+    fn made_again(&mut self, target: &Target, owned: Owned) -> Result<bool, StepError> {
+        let Some(Pending { original: Some(original), after: After::Absent, .. }) =
+            self.pending.get(&target.path)
+        else {
+            return Ok(false);
+        };
+        if original.stat.kind != Kind::Directory {
+            return Ok(false);
+        }
+        let place = original.place.clone();
+        let Some(removed) = self.pending.remove(&target.path) else { return Ok(false) };
+        let Some(dir) = self.target(place, &target.matched)? else { return Ok(false) };
+        for child in self.children(&dir)? {
+            self.remove(&child, &Kept::default())?;
+            if let Some(pending) = self.pending.get_mut(&child.path) {
+                pending.by.clone_from(&removed.by);
+                pending.why.clone_from(&removed.why);
+            }
+        }
+        self.set_owned(&dir, owned, format!("names {}", target.path))?;
+        Ok(true)
     }
 
     /// Whether the directory of a new path takes it.
@@ -776,10 +846,7 @@ impl<'a> Draft<'a> {
         why: String,
     ) -> Result<(), StepError> {
         let mut by = vec![self.by];
-        let mut anew = false;
         if let Some(earlier) = self.pending.remove(&target.path) {
-            // Once what was there is gone, whatever is there later is a new object.
-            anew = earlier.anew || earlier.after == After::Absent;
             by.extend(earlier.by);
         } else if self.pending.len() >= CHANGES {
             return Err(StepError::TooMany(CHANGES));
@@ -789,12 +856,11 @@ impl<'a> Draft<'a> {
             fs_path: target.fs_path.clone(),
             original,
             after,
-            anew,
             by: Vec::new(),
             why,
         };
-        let pending = self.pending.entry(target.path.clone()).or_insert(pending);
-        pending.attribute(&by);
+        self.pending.insert(target.path.clone(), pending);
+        self.attribute(&target.path, &by);
         Ok(())
     }
 

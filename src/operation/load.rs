@@ -103,6 +103,42 @@ pub struct Parameter {
     pub help: String,
 }
 
+/// An operation as data for people and for `--json`: everything but how it is worked out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub summary: String,
+    /// Why an image is better without.
+    pub why: String,
+    /// What it protects against.
+    pub class: Class,
+    /// Whether it runs when nothing is selected.
+    pub default: bool,
+    /// Which guests it is for.
+    pub when: When,
+    /// What may be set.
+    pub parameters: Vec<Parameter>,
+    /// What it does, in order.
+    pub steps: Vec<DescribedStep>,
+    /// The digest of its file.
+    pub digest: Digest,
+    /// The file it was read from.
+    pub file: String,
+}
+
+/// A step of a [`Description`].
+#[derive(Clone, Debug, Serialize)]
+pub struct DescribedStep {
+    /// Its verb.
+    pub verb: &'static str,
+    /// The paths and patterns it names, parameters filled in.
+    pub paths: Vec<String>,
+    /// Which guests it is for, within those of the operation.
+    pub when: When,
+}
+
 /// One thing to clean: what it is, why, in which guests, and the steps that do it.
 #[derive(Clone)]
 pub struct Operation {
@@ -147,6 +183,27 @@ impl Operation {
     pub fn from_yaml(file: &str, text: &str) -> Result<Self, LoadError> {
         let document = yaml::parse(text).map_err(|problem| LoadError::new(file, vec![problem]))?;
         Self::read(file, Digest::of(text.as_bytes()), Arc::new(document), &BTreeMap::new())
+    }
+
+    /// The operation as data.
+    pub fn describe(&self) -> Description {
+        let step = |step: &Step| DescribedStep {
+            verb: step.verb,
+            paths: step.does.paths(),
+            when: step.when.clone(),
+        };
+        Description {
+            name: self.name.clone(),
+            summary: self.summary.clone(),
+            why: self.why.clone(),
+            class: self.class,
+            default: self.default,
+            when: self.when.clone(),
+            parameters: self.parameters.clone(),
+            steps: self.steps.iter().map(step).collect(),
+            digest: self.digest,
+            file: self.file.clone(),
+        }
     }
 
     /// The values that were set, by parameter; those left at their default are not in it.

@@ -26,7 +26,7 @@ pub use action::{Action, Replaced};
 pub use before::before;
 pub use catalogue::{Catalogue, CatalogueError, load_file};
 pub use draft::{CHANGES, Draft, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target};
-pub use load::{Class, Operation, Parameter, ParameterType};
+pub use load::{Class, DescribedStep, Description, Operation, Parameter, ParameterType};
 pub use problem::{At, LoadError, Problem, nearest};
 pub use schema::json_schema;
 pub use selection::Selection;

@@ -62,7 +62,7 @@ impl std::error::Error for LoadError {}
 /// The names in `known` that are nearest to `name`, best first; none when nothing is near.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     // Two slips in a short word, more in a long one; a part of a name counts as near too.
-    let allowed = 1 + name.len() / 4;
+    let allowed = 1 + name.len() / 3;
     let mut near: Vec<(usize, &str)> = known
         .into_iter()
         .filter_map(|candidate| {

@@ -100,7 +100,8 @@ fn shape(shape_of: &Shape) -> Json {
         Shape::Path => json!({ "type": "string", "pattern": "^(/|\\{)" }),
         Shape::Pattern => json!({ "type": "string", "pattern": "^(~?/|\\{)" }),
         Shape::FileName => json!({ "type": "string", "pattern": "^[^/]+$" }),
-        Shape::Regex => json!({ "type": "string", "format": "regex" }),
+        // Not "format": "regex": a parameter in it makes it one only when it is filled in.
+        Shape::Regex => json!({ "type": "string" }),
         Shape::OneOf(words) => json!({ "enum": words }),
         Shape::Some(one) => {
             let one = shape(one);

@@ -32,7 +32,8 @@ pub(crate) const TARGET_FIELDS: &[Field] = &[
 /// Names to look for in whole trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    names: Vec<NamePattern>,
+    /// Patterns, each with the text it was given as.
+    names: Vec<(NamePattern, String)>,
     under: Vec<GuestPath>,
     text: String,
 }
@@ -43,9 +44,10 @@ impl Scan {
         &self.under
     }
 
-    /// Whether a name is one of those looked for.
-    pub fn matches(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|pattern| pattern.matches(name))
+    /// The pattern that a name matches, as it was given.
+    pub fn matching(&self, name: &[u8]) -> Option<&str> {
+        let found = self.names.iter().find(|(pattern, _)| pattern.matches(name));
+        found.map(|(_, text)| text.as_str())
     }
 }
 
@@ -109,10 +111,12 @@ impl Targets {
             let wrong = |message| Problem::new(fields.at_field("names"), message);
             let mut names = Vec::new();
             for name in fields.texts("names") {
-                names.push(NamePattern::parse(name.as_bytes()).map_err(wrong)?);
+                names.push((NamePattern::parse(name.as_bytes()).map_err(wrong)?, name.clone()));
                 // A name pattern leaves hidden files alone, as glob(3) does; here they count.
                 if name.starts_with(['*', '?', '[']) {
-                    names.push(NamePattern::parse(format!(".{name}").as_bytes()).map_err(wrong)?);
+                    let hidden = format!(".{name}");
+                    let hidden = NamePattern::parse(hidden.as_bytes()).map_err(wrong)?;
+                    names.push((hidden, name.clone()));
                 }
             }
             let under = fields.texts("under");

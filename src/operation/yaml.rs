@@ -53,7 +53,9 @@ impl Yaml {
 
 /// Reads one document.
 pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
-    serde_saphyr::from_str::<Node>(text).map_err(|error| {
+    // `y`, `no` and `on` are text, as in YAML 1.2: a file's content may well be one of them.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
         let at = error
             .location()
             .map_or(At { line: 1, column: 1 }, |it| At { line: it.line(), column: it.column() });

@@ -80,8 +80,6 @@ pub(super) struct Pending {
     pub(super) fs_path: GuestPath,
     pub(super) original: Option<Original>,
     pub(super) after: After,
-    /// What is there will be a new object, not the old one changed.
-    pub(super) anew: bool,
     /// The operations that ask for it, by their place in the run; the deciding one first.
     pub(super) by: Vec<usize>,
     pub(super) why: String,
@@ -94,15 +92,7 @@ impl Pending {
 
     /// Whether what is below the path on the disk is out of sight.
     pub(super) fn hides(&self) -> bool {
-        match self.after {
-            After::Directory { .. } => self.anew || !self.was(Kind::Directory),
-            After::Same { .. } => false,
-            _ => true,
-        }
-    }
-
-    fn was(&self, kind: Kind) -> bool {
-        self.original.as_ref().is_some_and(|original| original.stat.kind == kind)
+        !matches!(self.after, After::Same { .. })
     }
 
     pub(super) fn target(&self, path: &GuestPath, matched: &str) -> Target {
@@ -196,9 +186,6 @@ impl Pending {
                     content => content.clone(),
                 };
                 update(content, difference(was, *owned))
-            }
-            After::Directory { owned } if stat.kind == Kind::Directory && !self.anew => {
-                update(None, difference(was, *owned))
             }
             After::Symlink { target, owned }
                 if stat.kind == Kind::Symlink && fs.link_target(place.node)? == *target =>

@@ -21,12 +21,16 @@ struct Empty(Targets);
 impl Propose for Empty {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
         let kept = draft.kept(&self.0)?;
-        for target in draft.find(&self.0)? {
+        let found = draft.find(&self.0)?;
+        draft.agree();
+        for target in found {
             let Some(dir) = draft.followed(target)? else { continue };
             if dir.kind != Some(Kind::Directory) {
                 continue;
             }
-            for mut child in draft.children(&dir)? {
+            let children = draft.children(&dir)?;
+            draft.agree();
+            for mut child in children {
                 child.matched = format!("{}/*", dir.matched);
                 draft.remove(&child, &kept)?;
             }

@@ -20,7 +20,9 @@ struct Remove(Targets);
 impl Propose for Remove {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
         let kept = draft.kept(&self.0)?;
-        for target in draft.find(&self.0)? {
+        let found = draft.find(&self.0)?;
+        draft.agree();
+        for target in found {
             draft.remove(&target, &kept)?;
         }
         Ok(())

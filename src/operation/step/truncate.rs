@@ -20,7 +20,9 @@ struct Truncate(Targets);
 
 impl Propose for Truncate {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
-        for target in draft.find(&self.0)? {
+        let found = draft.find(&self.0)?;
+        draft.agree();
+        for target in found {
             let Some(file) = draft.followed(target)? else { continue };
             if file.kind == Some(Kind::File) && draft.size(&file)? > 0 {
                 let why = format!("matches {}", file.matched);

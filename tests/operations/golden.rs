@@ -1,0 +1,119 @@
+//! Each operation against a small guest: exactly these changes, and none the second time.
+//!
+//! `tests/golden/NAME.txt` holds the tree, a line of dashes, and what has to come of it. With
+//! `UPDATE_GOLDEN=1` the second part is written anew: read the difference before it is committed.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sysprep_rs::fs::{MetaChange, NewMeta};
+use sysprep_rs::operation::{Action, Catalogue, Replaced};
+use sysprep_rs::plan::{Outcome, Plan};
+
+use super::sample::{Sample, differing};
+
+const DASHES: &str = "----\n";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn text(bytes: &[u8]) -> String {
+    serde_json::to_string(&String::from_utf8_lossy(bytes)).unwrap()
+}
+
+fn meta(meta: &NewMeta) -> String {
+    format!("{:04o} {}:{}", meta.mode, meta.uid, meta.gid)
+}
+
+fn in_place_of(replaces: Option<&Replaced>) -> String {
+    replaces.map_or_else(String::new, |it| format!(" in place of {:?}", it.kind))
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Remove { kind, nodes, bytes } => {
+            format!("remove {kind:?}, {nodes} nodes, {bytes} bytes").to_lowercase()
+        }
+        Action::CreateFile { content, meta: new, replaces } => {
+            format!("file {} {}{}", text(content), meta(new), in_place_of(replaces.as_ref()))
+        }
+        Action::CreateDirectory { meta: new, replaces } => {
+            format!("directory {}{}", meta(new), in_place_of(replaces.as_ref()))
+        }
+        Action::CreateSymlink { target, replaces, .. } => {
+            format!("symlink to {}{}", text(target), in_place_of(replaces.as_ref()))
+        }
+        Action::Update { content, meta: MetaChange { mode, uid, gid, .. }, .. } => {
+            let mut line = String::from("update");
+            if let Some(content) = content {
+                write!(line, " content {}", text(content)).unwrap();
+            }
+            if let Some(mode) = mode {
+                write!(line, " mode {mode:04o}").unwrap();
+            }
+            if uid.is_some() || gid.is_some() {
+                write!(line, " owner {uid:?}:{gid:?}").unwrap();
+            }
+            line
+        }
+    }
+}
+
+/// What a golden file says of a plan.
+fn show(plan: &Plan) -> String {
+    let mut shown = String::new();
+    for change in &plan.changes {
+        writeln!(shown, "{}: {} ({})", change.path, action(&change.action), change.why).unwrap();
+    }
+    for refusal in &plan.refusals {
+        writeln!(shown, "{}: refused: {}", refusal.path, refusal.reason).unwrap();
+    }
+    shown
+}
+
+#[test]
+fn every_operation_changes_exactly_what_its_golden_file_says() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let catalogue = Catalogue::embedded().unwrap();
+    let mut wrong = Vec::new();
+    let mut files: BTreeSet<PathBuf> =
+        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for operation in catalogue.operations() {
+        let name = &operation.name;
+        let file = folder().join(format!("{name}.txt"));
+        if !files.remove(&file) {
+            wrong.push(format!("{name} has no golden file"));
+            continue;
+        }
+        let golden = fs::read_to_string(&file).unwrap();
+        let (tree, expected) = golden.split_once(DASHES).unwrap_or((&golden, ""));
+        let mut sample = Sample::new(tree);
+        let before = sample.tree("part1");
+        let operations = [operation.clone()];
+        let plan = sample.plan(&operations);
+        let shown = show(&plan);
+        if update {
+            fs::write(&file, format!("{tree}{DASHES}{shown}")).unwrap();
+        } else if shown != expected {
+            wrong.push(format!("{name}:\nexpected\n{expected}planned\n{shown}"));
+        }
+        assert_eq!(plan.outcomes[0].outcome, Outcome::Changed, "{name}: nothing to see");
+
+        sample.seal(&plan);
+        let after = sample.tree("part1");
+        for path in differing(&before, &after) {
+            assert!(
+                plan.changes.iter().any(|change| path.starts_with(&change.path)),
+                "{name}: {path} changed and is not planned"
+            );
+        }
+        let again = sample.plan(&operations);
+        assert!(again.changes.is_empty(), "{name} changes its own result: {}", show(&again));
+        assert_eq!(again.outcomes[0].outcome, Outcome::AlreadyClean, "{name}");
+    }
+    wrong.extend(files.iter().map(|file| format!("{} is of no operation", file.display())));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,304 @@
+//! The verbs, and the order of what they do to each other.
+
+use sysprep_rs::operation::{Action, CHANGES, EDITABLE_BYTES, Operation};
+use sysprep_rs::path::GuestPath;
+use sysprep_rs::plan::{Outcome, Plan};
+
+use super::sample::{Sample, differing, spec, with_steps};
+use crate::support::snapshot::Object;
+
+/// Plans and seals; the plan, and the sealed sample. A second plan has to be empty.
+fn sealed(mut sample: Sample, operation: &Operation) -> (Plan, Sample) {
+    let before = sample.tree("part1");
+    let operations = std::slice::from_ref(operation);
+    let plan = sample.plan(operations);
+    sample.seal(&plan);
+    let planned = |path: &GuestPath| plan.changes.iter().any(|it| path.starts_with(&it.path));
+    for path in differing(&before, &sample.tree("part1")) {
+        // A file changes under each of its names.
+        let file = before.get(&path).and_then(|object| object.same_as.as_ref());
+        let same = |(other, object): (&GuestPath, &Object)| {
+            object.same_as.as_ref() == file && planned(other)
+        };
+        assert!(
+            planned(&path) || file.is_some() && before.iter().any(same),
+            "{path} is not planned"
+        );
+    }
+    assert_eq!(sample.plan(operations).changes, [], "the second time changes something");
+    (plan, sample)
+}
+
+/// The changes of a plan as `PATH VERB`.
+fn changes(plan: &Plan) -> Vec<String> {
+    let verb = |action: &Action| match action {
+        Action::Remove { .. } => "remove",
+        Action::CreateFile { .. } => "file",
+        Action::CreateDirectory { .. } => "directory",
+        Action::CreateSymlink { .. } => "symlink",
+        Action::Update { .. } => "update",
+    };
+    plan.changes.iter().map(|it| format!("{} {}", it.path, verb(&it.action))).collect()
+}
+
+fn content(sample: &mut Sample, path: &str) -> String {
+    use sysprep_rs::fs::ReadFs as _;
+    let fs = sample.fs("part1");
+    let node = fs.model.at(path.as_bytes());
+    String::from_utf8(fs.read(node, 1 << 20).unwrap()).unwrap()
+}
+
+#[test]
+fn a_later_step_sees_what_earlier_ones_do() {
+    let tree = "/a/x = \"1\"\n/a/y = \"2\"\n/b/z = \"3\"\n/c = \"old\"\n/d/e = \"5\"";
+    let steps = "
+  - remove: /a
+  - remove: /a/x
+  - truncate: /a/y
+  - write: { path: /b/new, content: 'n' }
+  - append: { path: /b/new, lines: m }
+  - chmod: { paths: '/b/n*', mode: '0600' }
+  - write: { path: /b/gone, content: '' }
+  - remove: /b/gone
+  - write: { path: /c, content: 'new' }
+  - write: { path: /c, content: 'old' }
+  - remove: /d
+  - mkdir: { path: /d, mode: '0700' }
+  - touch: /d/f
+";
+    let (plan, mut sample) = sealed(Sample::new(tree), &with_steps(steps));
+    let wanted = ["/a remove", "/b/new file", "/d update", "/d/e remove", "/d/f file"];
+    assert_eq!(changes(&plan), wanted);
+    assert_eq!(content(&mut sample, "/b/new"), "n\nm\n");
+    let Action::CreateFile { meta, .. } = &plan.changes[1].action else { panic!() };
+    assert_eq!((meta.mode, meta.uid, meta.gid), (0o600, 0, 0));
+    // A directory that is made again is the old one, emptied: it keeps its labels.
+    let Action::Update { content: None, meta, .. } = &plan.changes[2].action else { panic!() };
+    assert_eq!((meta.mode, meta.uid), (Some(0o700), None));
+    assert_eq!(plan.changes[3].why, "matches /d");
+    assert_eq!(sample.files("part1"), ["/b/new", "/b/z", "/c", "/d/f", "/etc/os-release"]);
+}
+
+#[test]
+fn removed_and_made_again_is_one_change() {
+    let tree = "/f 0640 5:6 = \"old\"\n/l -> a\n/g = \"x\"\n/h = \"h\"";
+    let steps = "
+  - remove: [/f, /l, /g, /h]
+  - write: { path: /f, content: new }
+  - symlink: { path: /l, target: a }
+  - symlink: { path: /g, target: /f }
+  - remove: /h
+";
+    let (plan, _) = sealed(Sample::new(tree), &with_steps(steps));
+    assert_eq!(changes(&plan), ["/f update", "/g symlink", "/h remove"]);
+    let Action::Update { content, meta, .. } = &plan.changes[0].action else { panic!() };
+    assert_eq!(content.as_deref(), Some(&b"new"[..]));
+    assert_eq!((meta.mode, meta.uid, meta.gid), (Some(0o644), Some(0), Some(0)));
+}
+
+#[test]
+fn a_link_goes_itself_and_content_is_that_of_the_file_it_leads_to() {
+    let tree = "/etc/a -> ../real/file\n/real/file 0600 = \"x\"\n/real/dir/in = \"y\"\n/d -> real/dir\n\
+        /loop -> loop\n/out -> ../../../real/file\n/gone -> nowhere";
+    let (plan, sample) = sealed(Sample::new(tree), &with_steps("  - remove: [/etc/a, /d]\n"));
+    assert_eq!(changes(&plan), ["/d remove", "/etc/a remove"]);
+    assert!(sample.files("part1").contains(&"/real/dir/in".to_owned()));
+
+    let steps = "  - truncate: [/etc/a, /loop, /gone]\n  - empty: /d\n  - chmod: { paths: /out, mode: '0644' }\n";
+    let (plan, _) = sealed(Sample::new(tree), &with_steps(steps));
+    assert_eq!(changes(&plan), ["/real/dir/in remove", "/real/file update"]);
+}
+
+#[test]
+fn patterns_through_a_link_and_through_the_real_path_meet() {
+    let tree = "/run/a = \"1\"\n/run/b = \"2\"\n/var/run -> /run";
+    let steps = "  - remove: { paths: '/var/run/*', keep: /run/b }\n  - remove: /run/a\n";
+    let (plan, _) = sealed(Sample::new(tree), &with_steps(steps));
+    assert_eq!(changes(&plan), ["/run/a remove"]);
+}
+
+#[test]
+fn what_is_kept_keeps_the_way_to_it() {
+    let tree = "/a/b/keep/x = \"1\"\n/a/b/go = \"2\"\n/a/c/go = \"3\"\n/a/f = \"4\"";
+    let steps = "  - remove: { paths: [/a], keep: ['/a/*/keep'] }\n";
+    let (plan, sample) = sealed(Sample::new(tree), &with_steps(steps));
+    assert_eq!(changes(&plan), ["/a/b/go remove", "/a/c remove", "/a/f remove"]);
+    assert!(sample.files("part1").contains(&"/a/b/keep/x".to_owned()));
+}
+
+#[test]
+fn mount_points_are_emptied_and_stay() {
+    let root = "/etc/fstab = \"UUID=uuid-part2 /var/log ext4 defaults 0 0\\n\"\n/var/log/hidden = \"below the mount\"\n\
+        /var/lib/x = \"1\"";
+    let sample = Sample::new(root).volume("part2", &spec("/sub/a.log = \"1\"\n/b.log = \"22\""));
+    let operation = with_steps("  - remove: ['/var/l*']\n");
+    let (plan, sealed) = sealed(sample, &operation);
+    assert_eq!(changes(&plan), ["/var/log/b.log remove", "/var/log/sub remove"]);
+    assert_eq!(plan.changes[0].volume.0, "part2");
+    assert_eq!(plan.changes[0].fs_path.to_string(), "/b.log");
+    assert!(plan.refusals.iter().any(|it| it.path.to_string() == "/var/lib"), "{plan:?}");
+    assert!(sealed.files("part2").is_empty());
+    assert!(sealed.files("part1").contains(&"/var/log/hidden".to_owned()));
+    assert_eq!(plan.filesystems.len(), 2);
+}
+
+#[test]
+fn a_filesystem_that_cannot_be_edited_is_refused() {
+    let root = "/etc/fstab = \"UUID=uuid-part2 /data xfs defaults 0 0\\n\"\n/data/";
+    let mut sample = Sample::new(root).volume("part2", &spec("/a = \"1\"\n/d/"));
+    sample.read_only = Some(sysprep_rs::volume::VolumeId("part2".into()));
+    let steps = "  - remove: /data/a\n  - touch: /data/d/new\n";
+    let plan = sample.plan(&[with_steps(steps)]);
+    assert_eq!(plan.changes, []);
+    assert_eq!(plan.refusals.len(), 2, "{:?}", plan.refusals);
+    assert!(plan.refusals.iter().all(|it| it.reason.contains("cannot be edited")));
+    assert!(matches!(&plan.outcomes[0].outcome, Outcome::Refused(why) if why.contains("/data/a")));
+    assert_eq!(plan.filesystems.len(), 1);
+}
+
+#[test]
+fn immutable_and_encrypted_things_are_left_alone() {
+    let tree = "/a/fixed = \"1\"\n/a/b/c = \"2\"\n/e/secret = \"3\"\n/free = \"4\"";
+    let mut sample = Sample::new(tree);
+    let fs = sample.fs("part1");
+    let (fixed, secret) = (fs.model.at(b"/a/fixed"), fs.model.at(b"/e"));
+    fs.immutable.insert(fixed);
+    fs.encrypted.insert(secret);
+    let steps = "  - remove: [/a, /e, /free]\n  - truncate: /a/fixed\n  - remove: /a/b\n";
+    let plan = sample.plan(&[with_steps(steps)]);
+    assert_eq!(changes(&plan), ["/a/b remove", "/free remove"]);
+    let reasons: Vec<String> =
+        plan.refusals.iter().map(|it| format!("{} {}", it.path, it.reason)).collect();
+    assert!(reasons.iter().any(|it| it.starts_with("/a the immutable") && it.contains("'fixed'")));
+    assert!(reasons.iter().any(|it| it.starts_with("/a/fixed the immutable")), "{reasons:?}");
+    assert!(reasons.iter().any(|it| it.starts_with("/e encrypted")), "{reasons:?}");
+    assert_eq!(plan.outcomes[0].outcome, Outcome::Changed);
+}
+
+#[test]
+fn directories_that_a_guest_needs_stay() {
+    let tree = "/tmp -> /\n/usr/bin/sh = \"\"\n/var/x = \"1\"";
+    let plan = Sample::new(tree).plan(&[with_steps("  - remove: ['/tmp/*', /usr/bin]\n")]);
+    assert_eq!(changes(&plan), ["/tmp remove"]);
+    let refused: Vec<String> = plan.refusals.iter().map(|it| it.path.to_string()).collect();
+    assert_eq!(refused, ["/etc", "/usr", "/usr/bin", "/var"]);
+}
+
+#[test]
+fn several_names_of_one_file() {
+    let tree = "/a/x = \"12345\"\n/b/y == /a/x\n/c/z == /a/x";
+    // The content stays as long as a name is left.
+    let (plan, _) = sealed(Sample::new(tree), &with_steps("  - remove: [/a, /b]\n"));
+    assert_eq!(plan.outcomes[0].bytes, 0);
+    let (plan, _) = sealed(Sample::new(tree), &with_steps("  - truncate: ['/?/?']\n"));
+    assert_eq!(changes(&plan), ["/a/x update"]);
+    assert_eq!(plan.outcomes[0].bytes, 5);
+}
+
+#[test]
+fn writing() {
+    let tree = "/etc/passwd = \"app:x:70:71::/:\\n\"\n/etc/group = \"adm:x:4:\\n\"\n\
+        /f 0600 3:3 = \"old\"\n/dir/";
+    let steps = "
+  - write: { path: /f, content: new }
+  - write: { path: /g, content: g, mode: '0640', owner: app, group: adm }
+  - write: { path: /h, content: h, only-if: exists }
+  - write: { path: /f, content: no, only-if: missing }
+  - write: { path: /x/y/z, content: z, parents: true }
+  - write: { path: /no/such, content: z }
+  - write: { path: /dir, content: z }
+  - touch: { path: /t, owner: ghost }
+  - symlink: { path: /f, target: x }
+  - symlink: { path: /dir, target: x, replace: true }
+";
+    let (plan, mut sample) = sealed(Sample::new(tree), &with_steps(steps));
+    let made = ["/f update", "/g file", "/x directory", "/x/y directory", "/x/y/z file"];
+    assert_eq!(changes(&plan), made);
+    assert_eq!(content(&mut sample, "/f"), "new");
+    let Action::CreateFile { meta, .. } = &plan.changes[1].action else { panic!() };
+    assert_eq!((meta.mode, meta.uid, meta.gid), (0o640, 70, 4));
+    let refused: Vec<String> =
+        plan.refusals.iter().map(|it| format!("{}: {}", it.path, it.reason)).collect();
+    assert_eq!(refused.len(), 5, "{refused:?}");
+    for (line, wanted) in refused.iter().zip([
+        "/no/such: its directory is not there",
+        "/dir: not a regular file",
+        "/t: the guest has no user 'ghost'",
+        "/f: something else is there",
+        "/dir: a directory",
+    ]) {
+        assert!(line.starts_with(wanted), "{line}");
+    }
+}
+
+#[test]
+fn content_decides_where_it_is_asked() {
+    let tree = "/a = \"id=1\\n\"\n/b = \"none\\n\"\n/c = \"id=2\\nkeep\\n\"";
+    let steps = "  - remove: { paths: '/?', containing: '^id=', unless: '^keep$' }\n";
+    let (plan, _) = sealed(Sample::new(tree), &with_steps(steps));
+    assert_eq!(changes(&plan), ["/a remove"]);
+}
+
+#[test]
+fn a_file_too_large_to_edit_is_refused_and_can_be_emptied() {
+    let mut tree = spec("");
+    let size = usize::try_from(EDITABLE_BYTES).unwrap() + 1;
+    tree.file("/big", vec![b'a'; size]);
+    tree.directory("/etc");
+    tree.file("/etc/os-release", "ID=debian\n");
+    let sample = Sample::of(&tree);
+    let plan = sample.plan(&[with_steps("  - edit: { paths: /big, delete-lines: a }\n")]);
+    assert!(plan.changes.is_empty() && plan.refusals[0].reason.contains("more than"));
+    let plan = sample.plan(&[with_steps("  - truncate: /big\n")]);
+    assert_eq!(plan.outcomes[0].bytes, size as u64);
+}
+
+#[test]
+fn an_edit_that_never_ends_fails_and_leaves_nothing_behind() {
+    let tree = "/a = \"x\"\n/b = \"y\"";
+    let endless =
+        with_steps("  - remove: /b\n  - edit: { paths: /a, replace: { match: x, with: xx } }\n");
+    let text = "name: other\nsummary: Another\nwhy: So.\nclass: log\ndefault: true\nsteps: [{touch: /c}]\n";
+    let other = Operation::from_yaml("other.yaml", text).unwrap();
+    let plan = Sample::new(tree).plan(&[endless, other]);
+    assert_eq!(changes(&plan), ["/c file"]);
+    let outcome =
+        |name: &str| &plan.outcomes.iter().find(|it| it.operation == name).unwrap().outcome;
+    assert!(matches!(outcome("sample"), Outcome::Failed(why) if why.contains("/a")));
+    assert_eq!(*outcome("other"), Outcome::Changed);
+}
+
+#[test]
+fn more_changes_than_a_plan_holds_fail() {
+    let mut tree = spec("/etc/os-release = \"ID=debian\\n\"\n/many/\n/one/");
+    for number in 0..=CHANGES {
+        tree.file(&format!("/many/{number}~"), "");
+    }
+    let sample = Sample::of(&tree);
+    let failed = |steps: &str| {
+        let plan = sample.plan(&[with_steps(steps)]);
+        assert_eq!(plan.changes, []);
+        let Outcome::Failed(why) = &plan.outcomes[0].outcome else { panic!("{steps}") };
+        assert!(why.contains("more than"), "{why}");
+    };
+    failed("  - remove: { names: '*~', under: /many }\n");
+    failed("  - empty: /many\n");
+    // A directory is one change, however much is in it.
+    let plan = sample.plan(&[with_steps("  - remove: /many\n")]);
+    assert_eq!(plan.changes.len(), 1);
+    assert_eq!(plan.outcomes[0].files, CHANGES as u64 + 2);
+}
+
+#[test]
+fn steps_and_operations_are_for_some_guests_only() {
+    let steps = "
+  - touch: { path: /deb, when: { distro: [debian, ubuntu] } }
+  - touch: { path: /rpm, when: { package-manager: rpm } }
+  - touch: { path: /ci, when: { cloud-init: false } }
+";
+    let (plan, _) = sealed(Sample::new(""), &with_steps(steps));
+    assert_eq!(changes(&plan), ["/ci file", "/deb file"]);
+    let plan =
+        Sample::new("").plan(&[with_steps("  - touch: { path: /w, when: { family: windows } }\n")]);
+    assert!(matches!(&plan.outcomes[0].outcome, Outcome::Skipped(why) if why.contains("linux")));
+}
