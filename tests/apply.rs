@@ -1,3 +1,4 @@
 //! What a plan says is what is done, and anything else is found before it is committed.
 
+mod image;
 mod verify;

@@ -2,6 +2,7 @@
 
 mod model;
 mod process;
+pub(crate) mod stopping;
 
 use std::io;
 use std::sync::Arc;

@@ -1,17 +1,16 @@
 //! A process that is killed while it commits to a real file, at every operation.
 
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use sysprep_rs::apply::{
-    ApplyError, FileHost, Host, LogSource, Pending, Recovery, commit, pending, recover,
-};
+use sysprep_rs::apply::{ApplyError, FileHost, Pending, Recovery, commit, pending, recover};
 use sysprep_rs::block::{HostFile, Overlay, ReadBlocks, ResizeBlocks, WriteBlocks};
+
+use super::stopping::{Stop, Stopping};
 
 /// Names the image to the child process, and the operation at which it kills itself.
 const IMAGE: &str = "SYSPREP_TEST_CRASH_IMAGE";
@@ -41,98 +40,6 @@ fn changes(path: &Path) -> Overlay {
     overlay
 }
 
-/// A real host whose process dies in the middle of an operation.
-struct Dying {
-    host: FileHost,
-    left: u32,
-}
-
-impl Dying {
-    /// Whether this is the operation.
-    fn now(&mut self) -> bool {
-        let now = self.left == 0;
-        self.left = self.left.wrapping_sub(1);
-        now
-    }
-
-    fn reached(&mut self) {
-        if self.now() {
-            die();
-        }
-    }
-}
-
-/// As kill -9: nothing is flushed, no destructor runs.
-fn die() -> ! {
-    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
-        .unwrap();
-    unreachable!("the signal cannot be caught")
-}
-
-impl Host for Dying {
-    fn image(&self) -> io::Result<Arc<dyn ReadBlocks>> {
-        self.host.image()
-    }
-
-    fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.reached();
-        self.host.set_len(len)
-    }
-
-    fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.now() {
-            self.host.write_at(at, &bytes[..bytes.len() / 2])?;
-            die();
-        }
-        self.host.write_at(at, bytes)
-    }
-
-    fn punch(&mut self, at: u64, len: u64) -> io::Result<u64> {
-        if self.now() {
-            self.host.punch(at, len / 2)?;
-            die();
-        }
-        self.host.punch(at, len)
-    }
-
-    fn sync_image(&mut self) -> io::Result<()> {
-        self.reached();
-        self.host.sync_image()
-    }
-
-    fn create_log(&mut self) -> io::Result<()> {
-        self.reached();
-        self.host.create_log()
-    }
-
-    fn append_log(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.now() {
-            self.host.append_log(&bytes[..bytes.len() / 2])?;
-            die();
-        }
-        self.host.append_log(bytes)
-    }
-
-    fn sync_log(&mut self) -> io::Result<()> {
-        self.reached();
-        self.host.sync_log()
-    }
-
-    fn open_log(&self) -> io::Result<Option<Box<dyn LogSource>>> {
-        self.host.open_log()
-    }
-
-    fn remove_log(&mut self) -> io::Result<()> {
-        self.reached();
-        self.host.remove_log()
-    }
-
-    fn sync_directory(&mut self) -> io::Result<()> {
-        self.reached();
-        self.host.sync_directory()
-    }
-}
-
 fn open(path: &Path) -> FileHost {
     FileHost::new(path, File::options().read(true).write(true).open(path).unwrap()).unwrap()
 }
@@ -148,11 +55,11 @@ fn a_commit_in_a_process_of_its_own() {
             own.path().join("image")
         }
     };
-    let left = std::env::var(OPERATION).map_or(u32::MAX, |number| number.parse().unwrap());
+    let left = std::env::var(OPERATION).map_or(u32::MAX - 1, |number| number.parse().unwrap());
     let overlay = changes(&path);
     let mut new = vec![0; overlay.len() as usize];
     overlay.read_at(0, &mut new).unwrap();
-    let written = commit(&mut Dying { host: open(&path), left }, &overlay).unwrap();
+    let written = commit(&mut Stopping::new(open(&path), left, Stop::Kill), &overlay).unwrap();
     assert_eq!(fs::read(&path).unwrap(), new);
     assert!(written.punched >= 495_616, "{written:?}");
     assert!(written.log_bytes > written.bytes && written.log_bytes < written.bytes + 4096);
@@ -234,43 +141,7 @@ fn a_log_beside_another_file_or_through_a_symlink_is_not_followed() {
     // Stopped when the first byte was to be written in place.
     let log = dir.path().join(".image.sysprep-redo");
     let stopped = |overlay: &Overlay| {
-        struct Full(FileHost);
-        impl Host for Full {
-            fn image(&self) -> io::Result<Arc<dyn ReadBlocks>> {
-                self.0.image()
-            }
-            fn set_len(&mut self, _: u64) -> io::Result<()> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            fn write_at(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            fn punch(&mut self, _: u64, _: u64) -> io::Result<u64> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            fn sync_image(&mut self) -> io::Result<()> {
-                self.0.sync_image()
-            }
-            fn create_log(&mut self) -> io::Result<()> {
-                self.0.create_log()
-            }
-            fn append_log(&mut self, bytes: &[u8]) -> io::Result<()> {
-                self.0.append_log(bytes)
-            }
-            fn sync_log(&mut self) -> io::Result<()> {
-                self.0.sync_log()
-            }
-            fn open_log(&self) -> io::Result<Option<Box<dyn LogSource>>> {
-                self.0.open_log()
-            }
-            fn remove_log(&mut self) -> io::Result<()> {
-                self.0.remove_log()
-            }
-            fn sync_directory(&mut self) -> io::Result<()> {
-                self.0.sync_directory()
-            }
-        }
-        commit(&mut Full(open(&path)), overlay).unwrap_err()
+        commit(&mut Stopping::new(open(&path), 6, Stop::Fail), overlay).unwrap_err()
     };
     assert!(matches!(stopped(&overlay), ApplyError::HalfWritten { .. }));
     assert_eq!(fs::metadata(&log).unwrap().mode() & 0o777, 0o600);

@@ -102,9 +102,6 @@ impl<'a> Expected<'a> {
 
     /// The names a directory has to have, given those it had; both sorted.
     pub(super) fn names(&self, dir: &GuestPath, before: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        // A new directory has none of the names of one that it takes the place of.
-        let new = matches!(self.action(dir), Some(Action::CreateDirectory { .. }));
-        let before = if new { &[] } else { before };
         let mut names: BTreeSet<Vec<u8>> = before.iter().cloned().collect();
         if self.renamed_in.contains(dir) {
             // Paths sort by their names, so what is below `dir` is one run behind it.

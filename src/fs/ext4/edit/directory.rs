@@ -673,8 +673,9 @@ fn narrow(logical: u64) -> Result<u32, FsError> {
 /// `Corrupt`.
 pub(super) fn scrub(store: &Store, number: u32) -> Result<(), FsError> {
     let inode = store.inode(number)?;
-    // Records of encrypted directories that ignore case have bytes behind their names.
-    if inode.has_flag(ENCRYPT) {
+    // The number of a removed directory may be another object's since. Records of encrypted
+    // directories that ignore case have bytes behind their names.
+    if inode.kind() != Some(Kind::Directory) || inode.has_flag(ENCRYPT) {
         return Ok(());
     }
     let mut directory = Directory::open(store, number)?;
