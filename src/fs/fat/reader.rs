@@ -18,8 +18,8 @@ use crate::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Timestamp, Xat
 /// some hundred files.
 const MAX_NODES: usize = 1 << 20;
 
-/// The root's node: the boot sector lies there, and no entry.
-pub(super) const ROOT: Node = Node(0);
+/// The root's node: the boot sector lies there, and no entry. 0 names nothing in any filesystem.
+pub(super) const ROOT: Node = Node(1);
 
 /// Numbers for nodes whose own place is the number of one that was moved away.
 const MOVED: u64 = 1 << 62;
