@@ -1,6 +1,6 @@
 //! A commit that is stopped at any instant leaves the old image or the new one, never half.
 
-mod model;
+pub(crate) mod model;
 mod process;
 pub(crate) mod stopping;
 

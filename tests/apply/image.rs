@@ -10,17 +10,20 @@ use sysprep_rs::apply::verify::VerifyLevel;
 use sysprep_rs::apply::{self, ApplyError, FileHost, Pending, Recovery, edit, edit_all};
 use sysprep_rs::block::{Memory, Overlay, ReadBlocks, ResizeBlocks, WindowMut, WriteBlocks};
 use sysprep_rs::digest::Digest;
-use sysprep_rs::fs::{EditOptions, Kind, MetaChange, ReadFs, Timestamp};
+use sysprep_rs::fs::{EditOptions, Kind, MetaChange, NewMeta, ReadFs, Timestamp};
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{Access, ExportOptions, Format, Image, OpenOptions};
-use sysprep_rs::operation::Action;
+use sysprep_rs::operation::{Action, Replaced};
 use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::{self, Change, FilesystemFacts, ImageFacts, Plan};
 
 use super::verify::{changes, tree};
+use crate::crash::model::{Fault, Model as CrashModel, Skip};
 use crate::crash::stopping::{Stop, Stopping};
+use crate::random::Random as CrashRandom;
+use crate::support::disk::find;
 use crate::support::model::{Model, ModelEditor, UNIX};
-use crate::support::oracle::{e2fsck_clean, qemu_img_check, qemu_img_convert};
+use crate::support::oracle::{e2fsck_clean, fsck_vfat_clean, qemu_img_check, qemu_img_convert};
 use crate::support::random::Random;
 use crate::support::spec::{Spec, path};
 use crate::support::{debugfs, recipe, snapshot};
@@ -197,6 +200,50 @@ fn a_plan_is_applied_and_nothing_else() {
         let want = snapshot::of_fs(editor.model()).unwrap();
         snapshot::assert_same("the committed tree", &want, &debugfs::snapshot(&alone));
     }
+}
+
+#[test]
+fn a_plan_for_fat_is_applied_and_proved_by_fatfs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = Spec::default();
+    for directory in ["/EFI", "/EFI/debian", "/EFI/old", "/EFI/old/deep"] {
+        spec.directory(directory);
+    }
+    for file in ["/EFI/debian/grub.cfg", "/EFI/old/deep/a long name.log", "/EFI/stays", "/goes"] {
+        spec.file(file, format!("the content of {file}\n").repeat(300));
+    }
+    let file = recipe::fat(dir.path(), &spec, 16, &[], 16 * MIB);
+    let meta = NewMeta { mode: 0o755, ..NewMeta::default() };
+    let there = Replaced { kind: Kind::File, nodes: 1, bytes: 0 };
+    let wanted = BTreeMap::from([
+        (path("/EFI/debian/grub.cfg"), {
+            let content = Some(b"new\n".to_vec());
+            Action::Update { content, bytes_before: 0, meta: MetaChange::default() }
+        }),
+        (path("/EFI/old"), Action::Remove { kind: Kind::Directory, nodes: 3, bytes: 0 }),
+        (path("/EFI/new"), Action::CreateDirectory { meta: meta.clone(), replaces: None }),
+        (path("/EFI/new/made here.txt"), {
+            let content = vec![b'n'; 70_000];
+            Action::CreateFile { content, meta: meta.clone(), replaces: None }
+        }),
+        (path("/goes"), Action::CreateFile { content: vec![1], meta, replaces: Some(there) }),
+    ]);
+    let image = open(&file, Access::Seal);
+    let planned = plan(&image, &wanted);
+    for level in [VerifyLevel::Touched, VerifyLevel::Full] {
+        let verified = apply::stage(&image, &planned).unwrap().verify(level, None).unwrap();
+        let proof = &verified.proofs()[0];
+        assert_eq!((&*proof.by, proof.unread), ("fatfs", 0), "{proof:?}");
+        if level == VerifyLevel::Full {
+            verified.commit().unwrap();
+        }
+    }
+    drop(image);
+    fsck_vfat_clean(&file);
+    let bytes = fs::read(&file).unwrap();
+    assert!(find(&bytes, b"the content of /EFI/stays").is_some());
+    assert!(find(&bytes, b"the content of /EFI/old").is_none());
+    assert!(find(&bytes, b"the content of /goes").is_none());
 }
 
 #[test]
@@ -436,6 +483,24 @@ fn a_stopped_commit_is_finished_when_the_image_is_opened_to_be_sealed() {
         };
         judge(&old);
         judge(&new);
+
+        // The machine stops: what was not made durable is lost, kept or torn.
+        let mut random = CrashRandom::new("crash of a real image", 9);
+        let (mut olds, mut news) = (0, 0);
+        for operation in (0..8).chain((8..).step_by(11)) {
+            let mut host = CrashModel::new(old.clone(), Skip::Nothing);
+            host.fail_at(operation, Fault::Crash);
+            if apply::commit(&mut host, &overlay).is_ok() {
+                break;
+            }
+            let mut host = host.after_crash(&mut random);
+            apply::recover_on(&mut host).unwrap();
+            assert!(!host.has_log(), "operation {operation}");
+            let found = host.durable_image();
+            assert!(found == old || found == new, "operation {operation}");
+            if found == old { olds += 1 } else { news += 1 }
+        }
+        assert!(olds > 2 && news > 2, "{olds} old, {news} new");
 
         let mut seen = [0; 3];
         // Every operation up to the first few in place, then every third.
