@@ -159,6 +159,20 @@ fn what_we_do_not_know_is_refused_by_name() {
 }
 
 #[test]
+fn a_filesystem_that_another_host_has_mounted_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["-t", "ext4", "-O", "mmp"];
+    let image = recipe::ext4(dir.path(), &mut tree(), &args, 24 << 20);
+    edit(&image, &|edit| remove_tree(edit, "/var/log"));
+    let disk = Arc::new(Disk::from_file(&image));
+    let superblock = Superblock::read(&*disk).unwrap();
+    let at = superblock.mmp_block() * u64::from(superblock.block_size());
+    disk.write_at(at + 4, &12345u32.to_le_bytes()).unwrap();
+    let reason = refusal(&disk);
+    assert!(reason.contains("mmp"), "{reason}");
+}
+
+#[test]
 fn edits_that_cannot_be_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let image = recipe::ext4(dir.path(), &mut tree(), &["-t", "ext4"], 24 << 20);

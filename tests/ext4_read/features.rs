@@ -240,9 +240,8 @@ fn what_the_editor_would_refuse_is_said() {
     let image = dir.path().join("fs.img");
     let image_text = image.to_str().unwrap();
     for (args, reason) in [
-        ("mmp", Some("feature mmp")),
         ("quota", Some("feature quota")),
-        ("orphan_file,inline_data,casefold,ea_inode,verity,encrypt,large_dir", None),
+        ("mmp,orphan_file,inline_data,casefold,ea_inode,verity,encrypt,large_dir", None),
     ] {
         succeed("mke2fs", "e2fsprogs", &["-q", "-F", "-t", "ext4", "-O", args, image_text, "8M"]);
         assert_eq!(open(&image).info().read_only_because.as_deref(), reason, "{args}");

@@ -77,8 +77,9 @@ const READABLE: u32 = incompat::FILETYPE
     | incompat::ENCRYPT
     | incompat::CASEFOLD;
 
-/// What the editor understands of `incompat`. Not MMP: another host may hold the filesystem.
-const EDITABLE_INCOMPAT: u32 = READABLE & !incompat::MMP;
+/// What the editor understands of `incompat`. With MMP it looks whether another host holds the
+/// filesystem.
+const EDITABLE_INCOMPAT: u32 = READABLE;
 
 /// What the editor understands of `ro_compat`. Not quota: usage would have to be kept in files of
 /// its own; not shared_blocks: a freed block may be another file's too.

@@ -1,5 +1,6 @@
 //! What inodes hold: content written, cut and given back, and the maps over it.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::store::Store;
@@ -15,6 +16,10 @@ const ROOT_RECORDS: usize = 4;
 /// Longest content without `large_file`: `i_size` of 31 bits.
 const MAX_SMALL_FILE: u64 = 0x7fff_ffff;
 
+/// The most pieces a map that is held in memory may have (64 MiB of them). Files that are only
+/// removed may have more; a directory or a truncated file of so many is no sound one.
+const MAX_MAP: usize = 2 << 20;
+
 /// All blocks of an inode's map.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Map {
@@ -28,13 +33,21 @@ impl Store {
     /// An inode's map.
     pub(super) fn map_of(&self, inode: &Inode) -> Result<Map, FsError> {
         let mut found = Map::default();
+        let mut full = false;
         map::walk(self, inode, map::WHOLE, &mut |mapped| {
             match mapped {
                 Mapped::Run(run) => found.runs.push(run),
                 Mapped::Metadata(block) => found.metadata.push(block),
             }
-            ControlFlow::Continue(())
+            full = found.runs.len() + found.metadata.len() > MAX_MAP;
+            if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        if full {
+            return Err(FsError::unsupported(format!(
+                "inode {} in more than {MAX_MAP} pieces",
+                inode.number()
+            )));
+        }
         Ok(found)
     }
 
@@ -45,15 +58,29 @@ impl Store {
             inode.set_flag(INLINE_DATA, false);
             inode.set_flag(EXTENTS, self.superblock.has_incompat(incompat::EXTENT));
         } else {
-            let map = self.map_of(inode)?;
+            // One at a time: a file may be in more pieces than memory should hold. The map's own
+            // blocks come last, they are still read from; each but once, or the map goes in circles.
             let mut freed = 0;
             let mut last = None;
-            for run in &map.runs {
-                let (bytes, cluster) = self.release(run.physical, run.blocks, last)?;
-                freed += bytes;
-                last = cluster;
-            }
-            for &block in &map.metadata {
+            let mut metadata = HashSet::new();
+            let mut result = Ok(());
+            map::walk(self, inode, map::WHOLE, &mut |mapped| {
+                result =
+                    match mapped {
+                        Mapped::Run(run) => {
+                            self.release(run.physical, run.blocks, last).map(|(bytes, cluster)| {
+                                freed += bytes;
+                                last = cluster;
+                            })
+                        }
+                        Mapped::Metadata(block) if metadata.insert(block) => Ok(()),
+                        Mapped::Metadata(block) => Err(inode
+                            .corrupt("block map", format_args!("block {block} is in it twice"))),
+                    };
+                if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            result?;
+            for block in metadata {
                 freed += self.release(block, 1, None)?.0;
             }
             self.charge(inode, 0, freed)?;

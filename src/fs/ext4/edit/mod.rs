@@ -24,6 +24,7 @@ use super::journal;
 use super::reader::Ext4;
 use super::superblock::Superblock;
 use crate::block::WriteBlocks;
+use crate::bytes::le32;
 use crate::fs::{
     EditFs, EditOptions, Freed, FsError, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs,
 };
@@ -55,7 +56,35 @@ pub fn open(
 /// Reads the superblock of a filesystem that may be edited.
 fn editable(device: &Arc<dyn WriteBlocks>) -> Result<Superblock, FsError> {
     let superblock = Superblock::read(&**device)?;
-    superblock.uneditable().map_or(Ok(superblock), |reason| Err(FsError::Unsupported(reason)))
+    if let Some(reason) = superblock.uneditable() {
+        return Err(FsError::Unsupported(reason));
+    }
+    check_not_in_use(&**device, &superblock)?;
+    Ok(superblock)
+}
+
+/// Refuses a filesystem that another host has mounted or checks, as its multi-mount protection
+/// block says ([ext4 disk layout, "Multiple Mount Protection"](https://docs.kernel.org/filesystems/ext4/globals.html#multiple-mount-protection)).
+fn check_not_in_use(device: &dyn WriteBlocks, superblock: &Superblock) -> Result<(), FsError> {
+    const MAGIC: u32 = 0x004d_4d50;
+    /// `EXT4_MMP_SEQ_CLEAN`.
+    const CLEAN: u32 = 0xff4d_4d50;
+    let block = superblock.mmp_block();
+    if block == 0 {
+        return Ok(());
+    }
+    let mut head = [0; 8];
+    let at = block.checked_mul(u64::from(superblock.block_size()));
+    let corrupt = |problem| FsError::corrupt("MMP block", format_args!("block {block}"), problem);
+    let at = at.filter(|_| block < superblock.blocks_count());
+    device.read_at(at.ok_or_else(|| corrupt("no such block".to_owned()))?, &mut head)?;
+    match (le32(&head, 0), le32(&head, 4)) {
+        (Some(MAGIC), Some(CLEAN)) => Ok(()),
+        (Some(MAGIC), _) => {
+            Err(FsError::unsupported("a filesystem that another host has mounted (feature mmp)"))
+        }
+        (magic, _) => Err(corrupt(format!("magic {:#x}", magic.unwrap_or(0)))),
+    }
 }
 
 impl Editor {
@@ -155,7 +184,7 @@ impl EditFs for Editor {
         let store = self.store();
         let inode = store.named_inode(found.inode)?;
         if inode.kind() == Some(Kind::Directory) {
-            store.drop_tree(inode, dir.inode.number())?;
+            store.drop_tree(&inode, dir.inode.number())?;
             store.count_subdirectory(&mut dir.inode, false)?;
         } else {
             store.unlink(inode)?;

@@ -112,10 +112,13 @@ impl Store {
     }
 
     /// Frees a directory with everything below it.
-    pub(super) fn drop_tree(&self, top: Inode, parent: u32) -> Result<(), FsError> {
-        let mut pending = vec![(top, parent)];
-        while let Some((inode, parent)) = pending.pop() {
-            let number = inode.number();
+    pub(super) fn drop_tree(&self, top: &Inode, parent: u32) -> Result<(), FsError> {
+        let mut pending = vec![(top.number(), parent)];
+        while let Some((number, parent)) = pending.pop() {
+            let inode = self.named_inode(number)?;
+            if inode.kind() != Some(Kind::Directory) {
+                return Err(inode.corrupt("inode", "it was a directory"));
+            }
             // A directory has one place: what says otherwise leads into what is not to go.
             let dotdot = directory::parent(self, &inode)?;
             if dotdot != parent {
@@ -136,7 +139,7 @@ impl Store {
             for child in below {
                 let child = self.named_inode(child)?;
                 if child.kind() == Some(Kind::Directory) {
-                    pending.push((child, number));
+                    pending.push((child.number(), number));
                 } else {
                     self.unlink(child)?;
                 }

@@ -203,8 +203,10 @@ impl Store {
     fn initial_clusters(&self, descriptor: &GroupDescriptor, number: u32) -> Bitmap {
         let superblock = &self.superblock;
         let mut bytes = vec![0; self.block_len()];
+        let first = superblock.group_first_block(number);
+        let past = first + u64::from(superblock.group_blocks(number));
         let mut mark = |block: u64, count: u64| {
-            for block in block..block.saturating_add(count) {
+            for block in block.max(first)..block.saturating_add(count).min(past) {
                 if let Some((group, cluster)) = superblock.group_of_block(block)
                     && group == number
                 {
@@ -212,7 +214,7 @@ impl Store {
                 }
             }
         };
-        mark(superblock.group_first_block(number), base_blocks(superblock, number));
+        mark(first, base_blocks(superblock, number));
         mark(descriptor.block_bitmap(), 1);
         mark(descriptor.inode_bitmap(), 1);
         mark(descriptor.inode_table(), u64::from(superblock.inode_table_blocks()));
