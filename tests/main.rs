@@ -6,13 +6,16 @@ mod crash;
 mod ext4_edit;
 mod ext4_read;
 mod guest;
+mod hostile;
 mod images;
 mod fat;
 mod layers;
 mod operations;
 mod plan;
 mod random;
+mod random_edits;
 mod recipes;
+mod residue;
 #[allow(dead_code, reason = "each test module uses its share")]
 mod support;
 mod volumes;

@@ -122,9 +122,11 @@ pub(crate) fn snapshot(image: &Path) -> Snapshot {
             0o140_000 => Kind::Socket,
             other => panic!("debugfs gives inode {inode} the mode {other:o}"),
         };
+        // Owners from 2^31 up are printed as negative.
         let number = |label: &str| -> u32 {
             after(&stat, label)
-                .and_then(|text| text.parse().ok())
+                .and_then(|text| text.parse::<i64>().ok())
+                .map(|number| number as u32)
                 .unwrap_or_else(|| panic!("no '{label}' in:\n{stat}"))
         };
         let file = kind == Kind::File;

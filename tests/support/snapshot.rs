@@ -170,7 +170,13 @@ pub(crate) fn differences(expected: &Snapshot, found: &Snapshot) -> Vec<String> 
             say("device", &want.device, &have.device);
         }
         if differs(&want.xattrs, &have.xattrs) {
-            say("xattrs", &want.xattrs, &have.xattrs);
+            let shown = |xattrs: &Option<BTreeMap<String, Vec<u8>>>| -> Vec<String> {
+                let shown = |(name, value): (&String, &Vec<u8>)| {
+                    format!("{name} ({} bytes, {})", value.len(), Digest::of(value))
+                };
+                xattrs.iter().flatten().map(shown).collect()
+            };
+            say("xattrs", &shown(&want.xattrs), &shown(&have.xattrs));
         }
         if differs(&want.mtime, &have.mtime) {
             say("mtime", &want.mtime, &have.mtime);
