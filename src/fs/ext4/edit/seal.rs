@@ -3,7 +3,7 @@
 use super::store::Store;
 use crate::block::Extent;
 use crate::fs::ext4::features::{compat, ro_compat};
-use crate::fs::ext4::group::{GroupDescriptor, INODE_ZEROED, descriptor_at};
+use crate::fs::ext4::group::{GroupDescriptor, descriptor_at};
 use crate::fs::ext4::journal;
 use crate::fs::ext4::source::inode_location;
 use crate::fs::ext4::superblock::{STATE_ORPHAN, STATE_VALID, SUPERBLOCK_AT};
@@ -135,7 +135,9 @@ fn scrub_tables(store: &Store, freed: &mut Freed) -> Result<Vec<u32>, FsError> {
             }
         }
         let rest = superblock.inodes_per_group() - table.used;
-        if rest > 0 && descriptor.flags() & INODE_ZEROED == 0 {
+        // Whatever the zeroed flag says: a checker moves the mark of the unused inodes down over
+        // freed ones and leaves their bytes.
+        if rest > 0 {
             table.zero(store, table.used, rest)?;
         }
     }
