@@ -469,7 +469,8 @@ fn plan_files() {
 
 #[test]
 fn redo_logs() {
-    let header = Header { len_before: 10_000, len_after: 1 << 20, samples: vec![Sample::of(0, b"abc")] };
+    let header =
+        Header { len_before: 10_000, len_after: 1 << 20, samples: vec![Sample::of(0, b"abc")] };
     let mut log = Vec::new();
     let mut sink = |bytes: &[u8]| {
         log.extend_from_slice(bytes);

@@ -33,6 +33,9 @@ struct Limits {
     profile: Profile,
     /// The longest xattr value.
     xattr: usize,
+    /// The tree has values that take an inode of their own. (The editor keeps and frees these, and
+    /// makes none.)
+    long_xattrs: bool,
     /// The longest symlink target.
     target: usize,
     /// The longest ordinary file.
@@ -201,6 +204,11 @@ impl Source {
                 if file {
                     item.xattrs =
                         meta.xattrs.into_iter().map(|xattr| (xattr.name, xattr.value)).collect();
+                    if self.limits.long_xattrs && self.random.one_in(3) {
+                        // Just too long for a block of 1 KiB, and what debugfs can set.
+                        let value = content(self.number(), 1000 + self.random.below(24));
+                        item.xattrs.insert("user.long".to_owned(), value);
+                    }
                 }
             }
         }
@@ -537,7 +545,8 @@ fn ext4(shape: &Shape, seed: u64, steps: usize) {
     let limits = Limits {
         profile: model::UNIX,
         // A block for all attributes of a node, with its header and entries.
-        xattr: if shape.ea_inode { 9000 } else { 150 },
+        xattr: 150,
+        long_xattrs: shape.ea_inode,
         // Shorter than a block: mke2fs itself chooses 1 KiB for small filesystems.
         target: 1000,
         file: 600_000,
@@ -583,8 +592,14 @@ eighths!(ext4_one 0, ext4_two 1, ext4_three 2, ext4_four 3, ext4_five 4, ext4_si
 #[test]
 fn large_directories() {
     for args in [&["-t", "ext4", "-b", "1024"][..], &["-t", "ext3", "-b", "1024", "-I", "128"]] {
-        let limits =
-            Limits { profile: model::UNIX, xattr: 100, target: 900, file: 100_000, burst: 2000 };
+        let limits = Limits {
+            profile: model::UNIX,
+            xattr: 100,
+            long_xattrs: false,
+            target: 900,
+            file: 100_000,
+            burst: 2000,
+        };
         let mut source = Source { random: Random::new(seed(99)), limits, next: 0 };
         let mut spec = Spec::default();
         spec.directory("/d");
@@ -632,8 +647,14 @@ fn large_directories() {
 
 fn fat(bits: u8, mib: u64, args: &[&str], seed: u64, steps: usize) {
     println!("SYSPREP_TEST_SEED={seed} FAT{bits} {mib} MiB {args:?}");
-    let limits =
-        Limits { profile: model::FAT, xattr: 1, target: 1, file: mib as usize * 40_000, burst: 30 };
+    let limits = Limits {
+        profile: model::FAT,
+        xattr: 1,
+        long_xattrs: false,
+        target: 1,
+        file: mib as usize * 40_000,
+        burst: 30,
+    };
     let mut source = Source { random: Random::new(seed), limits, next: 0 };
     let spec = source.tree(40);
     let dir = tempfile::tempdir().unwrap();
@@ -655,7 +676,7 @@ fn fat_12_16_32() {
     for round in 0..rounds(1) as u64 {
         fat(12, 4, &[], seed(12) + round, 4);
         fat(16, 20, &[], seed(16) + round, 4);
-        fat(16, 36, &["-S", "4096"], seed(17) + round, 2);
+        fat(16, 36, &["-S", "4096", "-s", "1"], seed(17) + round, 2);
         fat(32, 40, &[], seed(32) + round, 4);
     }
 }

@@ -17,7 +17,7 @@ use crate::support::{debugfs, oracle};
 /// What the operation removes.
 const OPERATION: &str = "\
 name: residue
-summary: Remove what the test put there.
+summary: Remove what the test put there
 why: To look for what stays behind.
 class: cache
 default: false
@@ -26,8 +26,7 @@ steps:
 ";
 
 /// Markers that have to go: of what is removed (1…), of what was deleted before (20…), on FAT (40…).
-const GONE: &[u32] =
-    &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 20, 21, 22, 23, 24, 25, 40, 42];
+const GONE: &[u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 20, 21, 22, 23, 24, 25, 40, 42];
 
 /// Markers that have to stay.
 const STAY: &[u32] = &[30, 31, 32, 33, 34, 45];
@@ -42,11 +41,16 @@ fn named(number: u32, rest: &str) -> String {
 
 fn root_tree() -> Spec {
     let mut spec = Spec::default();
-    for dir in ["/etc", "/boot", "/boot/efi", "/gone", "/gone/many", "/stays", "/stays-many", "/usr"] {
+    for dir in
+        ["/etc", "/boot", "/boot/efi", "/gone", "/gone/many", "/stays", "/stays-many", "/usr"]
+    {
         spec.directory(dir);
     }
     spec.file("/etc/os-release", "ID=debian\nVERSION_ID=12\nNAME=Debian\n");
-    spec.file("/etc/fstab", "LABEL=root / ext4 defaults 0 1\nUUID=1234-ABCD /boot/efi vfat defaults 0 2\n");
+    spec.file(
+        "/etc/fstab",
+        "LABEL=root / ext4 defaults 0 1\nUUID=1234-ABCD /boot/efi vfat defaults 0 2\n",
+    );
     spec.file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
     spec.file("/gone/file", content(1, 30_000));
     spec.file("/gone/tiny", content(2, 50));
@@ -57,7 +61,10 @@ fn root_tree() -> Spec {
     spec.symlink("/gone/short", target(5, 50));
     spec.symlink("/gone/long", target(6, 400));
     spec.file(&format!("/gone/{}", named(7, "in a linear directory")), "");
-    spec.add(path(&format!("/gone/{}", named(12, "device"))), Body::Special(Kind::CharDevice, 1, 3));
+    spec.add(
+        path(&format!("/gone/{}", named(12, "device"))),
+        Body::Special(Kind::CharDevice, 1, 3),
+    );
     spec.add(path(&format!("/gone/{}", named(13, "socket"))), Body::Special(Kind::Socket, 0, 0));
     spec.file(&format!("/stays/{}", named(9, "gone")), "");
     spec.file("/stays/aaa", "");
@@ -88,12 +95,12 @@ fn use_root(image: &Path, dir: &Path) {
     fs::write(&value, content(23, 30)).unwrap();
     let commands = vec![
         write(20, &named(21, "deleted")),
-        format!("rm {}", named(21, "deleted")).into_bytes(),
         format!("symlink deleted-link {}", String::from_utf8(target(22, 50)).unwrap()).into_bytes(),
-        b"rm deleted-link".to_vec(),
         write(25, "deleted-attributes"),
         format!("ea_set -f {} deleted-attributes user.d", value.display()).into_bytes(),
         b"rm deleted-attributes".to_vec(),
+        b"rm deleted-link".to_vec(),
+        format!("rm {}", named(21, "deleted")).into_bytes(),
     ];
     debugfs::script(image, true, &commands);
     fs::write(&at, content(24, 4096)).unwrap();
@@ -132,11 +139,15 @@ fn left(file: &Path) -> (BTreeSet<u32>, Vec<String>) {
     let mut names = BTreeSet::new();
     disk.stored(|_, bytes| {
         for entry in bytes.chunks_exact(32).filter(|entry| entry[11] == 0x0f) {
-            let units = entry[1..11].chunks(2).chain(entry[14..26].chunks(2)).chain(entry[28..].chunks(2));
+            let units =
+                entry[1..11].chunks(2).chain(entry[14..26].chunks(2)).chain(entry[28..].chunks(2));
             let text: String =
                 units.map(|unit| char::from(unit[0])).filter(char::is_ascii_graphic).collect();
             names.extend(
-                FAT_LONG.iter().filter(|name| text.starts_with(**name)).map(|name| (*name).to_owned()),
+                FAT_LONG
+                    .iter()
+                    .filter(|name| text.starts_with(**name))
+                    .map(|name| (*name).to_owned()),
             );
         }
         for name in FAT_SHORT {
@@ -166,15 +177,18 @@ fn sealed(format: &str, args: &[&str]) {
         oracle::qemu_img_convert(&disk, "raw", &image, &["-O", "qcow2", "-o", "cluster_size=4096"]);
         // Clusters that lost their mapping and kept their bytes: marker 20 is only in them.
         let old = Disk::from_file(&disk).find(&marker(20)).expect("marker 20");
-        oracle::succeed("qemu-img", "qemu-utils", &["snapshot", "-c", "s", text]);
-        let write = format!("write -P 0 {} 20480", old - old % 1024);
-        oracle::succeed("qemu-io", "qemu-utils", &["-f", "qcow2", "-c", &write, text]);
-        oracle::succeed("qemu-img", "qemu-utils", &["snapshot", "-d", "s", text]);
+        let discard = format!("discard {} 24576", old - old % 4096);
+        oracle::succeed(
+            "qemu-io",
+            "qemu-utils",
+            &["-d", "off", "-f", "qcow2", "-c", &discard, text],
+        );
     } else {
         fs::rename(&disk, &image).unwrap();
     }
     let (before, names) = left(&image);
-    let absent: Vec<&u32> = GONE.iter().chain(STAY).filter(|number| !before.contains(number)).collect();
+    let absent: Vec<&u32> =
+        GONE.iter().chain(STAY).filter(|number| !before.contains(number)).collect();
     assert!(absent.is_empty(), "{format} {args:?}: not there to begin with: {absent:?}");
     assert_eq!(names.len(), FAT_LONG.len() + FAT_SHORT.len(), "{names:?}");
 
