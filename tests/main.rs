@@ -1,6 +1,7 @@
 //! The test suite: one binary, a module a subject.
 
 mod apply;
+mod cli;
 mod conformance;
 mod crash;
 mod ext4_edit;

@@ -1,0 +1,258 @@
+//! The program as a user runs it, on the image that the repository carries.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::oracle;
+
+const IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/images/debian-mini.qcow2");
+
+/// A folder of its own with a copy of the image in it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        fs::copy(IMAGE, place.image()).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.path("image.qcow2")
+    }
+
+    /// Runs the program in the folder; words are split at spaces.
+    fn run(&self, words: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
+            .args(words.split(' '))
+            .current_dir(self.folder.path())
+            .env("SOURCE_DATE_EPOCH", "1700000000")
+            .output()
+            .unwrap()
+    }
+
+    /// Runs it, wants this exit code, and gives standard output and error.
+    fn expect(&self, words: &str, code: i32) -> (String, String) {
+        let output = self.run(words);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{words}\n{stdout}\n{stderr}");
+        (stdout, stderr)
+    }
+
+    fn json(&self, words: &str, code: i32) -> Value {
+        serde_json::from_str(&self.expect(words, code).0).unwrap()
+    }
+}
+
+/// The ext4 filesystem of an image's second partition, taken out by other tools.
+fn root_filesystem(place: &Place, image: &Path, format: &str) -> PathBuf {
+    let raw = place.path("whole.raw");
+    oracle::qemu_img_convert(image, format, &raw, &["-O", "raw"]);
+    let layout = oracle::succeed("sfdisk", "fdisk", &["--json", raw.to_str().unwrap()]);
+    let layout: Value = serde_json::from_slice(&layout).unwrap();
+    let partition = &layout["partitiontable"]["partitions"][1];
+    let bytes = |field: &str| usize::try_from(partition[field].as_u64().unwrap()).unwrap() * 512;
+    let disk = fs::read(&raw).unwrap();
+    let root = place.path("root.ext4");
+    fs::write(&root, &disk[bytes("start")..bytes("start") + bytes("size")]).unwrap();
+    root
+}
+
+#[test]
+fn audit_says_what_to_clean_and_writes_nothing() {
+    let place = Place::new();
+    let before = fs::read(place.image()).unwrap();
+    let (text, _) = place.expect("audit -v image.qcow2", 3);
+    for part in ["ssh-hostkeys", "/etc/ssh/ssh_host_ed25519_key", "Nothing was written."] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let report = place.json("audit --json image.qcow2", 3);
+    assert_eq!(report["command"], "audit");
+    assert_eq!(report["found"]["guests"][0]["facts"]["distro"], "debian");
+    assert!(report["totals"]["files"].as_u64().unwrap() > 30, "{}", report["totals"]);
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+    let left: Vec<_> = fs::read_dir(place.folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "an audit leaves nothing beside the image: {left:?}");
+}
+
+#[test]
+fn seal_cleans_and_a_second_run_finds_nothing() {
+    let place = Place::new();
+    let (text, _) = place.expect("seal image.qcow2", 0);
+    assert!(text.contains("Proved: planning again yields nothing"), "{text}");
+    oracle::qemu_img_check(&place.image());
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    let listing =
+        oracle::succeed("debugfs", "e2fsprogs", &["-R", "ls -p /etc/ssh", root.to_str().unwrap()]);
+    let listing = String::from_utf8(listing).unwrap();
+    assert!(listing.contains("sshd_config") && !listing.contains("ssh_host_"), "{listing}");
+    let (text, _) = place.expect("audit image.qcow2", 0);
+    assert!(text.contains("Nothing to clean."), "{text}");
+    let sealed = fs::read(place.image()).unwrap();
+    place.expect("seal image.qcow2", 0);
+    assert_eq!(fs::read(place.image()).unwrap(), sealed, "sealing twice changes nothing");
+}
+
+#[test]
+fn an_approved_plan_is_applied_exactly_and_only_to_what_it_saw() {
+    let place = Place::new();
+    fs::copy(IMAGE, place.path("other.qcow2")).unwrap();
+    place.expect("audit --save-plan plan.json image.qcow2", 3);
+    let report = place.json("seal --json --plan plan.json image.qcow2", 0);
+    assert_eq!(report["sealed"]["output"], Value::Null);
+    place.expect("audit image.qcow2", 0);
+    // The same plan again: what it saw is gone.
+    let before = fs::read(place.image()).unwrap();
+    let (_, error) = place.expect("seal --plan plan.json image.qcow2", 1);
+    assert!(error.lines().count() == 1 && error.contains("changed"), "{error}");
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+    // The plan applies to an equal image, and gives equal bytes.
+    place.expect("seal --plan plan.json other.qcow2", 0);
+    assert_eq!(fs::read(place.path("other.qcow2")).unwrap(), before);
+}
+
+#[test]
+fn the_same_image_gives_the_same_bytes() {
+    let (one, two) = (Place::new(), Place::new());
+    one.expect("seal image.qcow2", 0);
+    two.expect("seal image.qcow2", 0);
+    assert_eq!(fs::read(one.image()).unwrap(), fs::read(two.image()).unwrap());
+}
+
+#[test]
+fn output_goes_to_a_new_file_and_leaves_the_source() {
+    let place = Place::new();
+    let before = fs::read(place.image()).unwrap();
+    place.expect("seal -q --verify full image.qcow2 --output new.raw --output-format raw", 0);
+    place.expect("seal -q image.qcow2 --output new.qcow2", 0);
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+    oracle::e2fsck_clean(&root_filesystem(&place, &place.path("new.raw"), "raw"));
+    oracle::qemu_img_check(&place.path("new.qcow2"));
+    let (raw, qcow2) = (place.path("new.raw"), place.path("new.qcow2"));
+    oracle::succeed(
+        "qemu-img",
+        "qemu-utils",
+        &["compare", "-q", raw.to_str().unwrap(), qcow2.to_str().unwrap()],
+    );
+    place.expect("audit --format raw new.raw", 0);
+    // Neither an existing file nor the source is overwritten by accident.
+    place.expect("seal -q image.qcow2 --output new.raw", 1);
+    place.expect("seal -q image.qcow2 --force --output image.qcow2", 2);
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+}
+
+#[test]
+fn digests_are_of_the_disks_content() {
+    let place = Place::new();
+    let report = place.json("seal --json --digest image.qcow2 --output new.qcow2", 0);
+    for (image, digest) in [
+        ("image.qcow2", &report["found"]["image"]["sha256"]),
+        ("new.qcow2", &report["sealed"]["sha256"]),
+    ] {
+        let raw = place.path("content.raw");
+        oracle::qemu_img_convert(&place.path(image), "qcow2", &raw, &["-O", "raw"]);
+        let sum = oracle::succeed("sha256sum", "coreutils", &[raw.to_str().unwrap()]);
+        let sum = String::from_utf8(sum).unwrap();
+        assert_eq!(sum.split(' ').next(), digest.as_str(), "{image}");
+    }
+}
+
+#[test]
+fn virt_syspreps_flags_mean_what_they_mean_there() {
+    let place = Place::new();
+    let before = fs::read(place.image()).unwrap();
+    for dry_run in ["seal -n -a image.qcow2", "seal --dry-run --format qcow2 -a image.qcow2"] {
+        let (text, _) = place.expect(dry_run, 0);
+        assert!(text.contains("Would clean:"), "{text}");
+    }
+    let (list, _) = place.expect("seal --list-operations", 0);
+    assert!(list.lines().any(|it| it.starts_with("ssh-hostkeys") && it.contains(" * ")), "{list}");
+    let (text, _) = place.expect("audit --enable machine-id,ssh-hostkeys -a image.qcow2", 3);
+    assert!(text.contains("machine-id") && !text.contains("logfiles"), "{text}");
+    let (text, _) = place.expect("audit --operations defaults,-logfiles -a image.qcow2", 3);
+    assert!(text.contains("machine-id") && !text.contains("logfiles"), "{text}");
+    let (text, _) = place.expect("audit -q image.qcow2", 3);
+    assert!(text.is_empty(), "{text}");
+    let (_, error) = place.expect("audit -x image.qcow2", 3);
+    assert!(error.contains("plan"), "{error}");
+    let (_, error) = place.expect("seal --mount-options /:noatime -a image.qcow2", 2);
+    assert!(error.contains("nothing is mounted"), "{error}");
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+}
+
+#[test]
+fn mistakes_get_one_line_and_lose_nothing() {
+    let place = Place::new();
+    fs::write(place.path("empty.img"), b"").unwrap();
+    fs::write(place.path("zero.img"), vec![0; 1 << 20]).unwrap();
+    fs::write(place.path("plan.json"), b"{\"schema\": 99}").unwrap();
+    fs::write(place.path("bad.yaml"), "name: bad\nsteps:\n  - remvoe: /x\n").unwrap();
+    for (words, code, part) in [
+        ("audit missing.qcow2", 1, "missing.qcow2: no such file"),
+        ("seal .", 1, "directory"),
+        ("audit empty.img", 1, "empty.img"),
+        ("audit zero.img", 1, "no operating system found"),
+        ("audit --format vmdk image.qcow2", 2, "vmdk"),
+        ("audit --enable ssh-hostkey image.qcow2", 2, "ssh-hostkeys"),
+        ("audit --set no=1 image.qcow2", 2, "no"),
+        ("seal --plan plan.json image.qcow2", 1, "plan.json:"),
+        ("seal --plan missing.json image.qcow2", 1, "missing.json"),
+        ("check bad.yaml", 1, "bad.yaml:3:"),
+        ("operations ssh-hostkey", 2, "ssh-hostkeys"),
+    ] {
+        let (_, error) = place.expect(words, code);
+        assert!(error.contains(part), "{words}: {part} is not in {error}");
+        let lines = error.lines().count();
+        assert!(lines == 1 || words.starts_with("check"), "{words}: {error}");
+    }
+}
+
+#[test]
+fn an_operation_of_ones_own_replaces_ours() {
+    let place = Place::new();
+    let folder = place.path("mine");
+    fs::create_dir(&folder).unwrap();
+    fs::write(
+        folder.join("ssh-hostkeys.yaml"),
+        "name: ssh-hostkeys\nsummary: Remove one key\nwhy: A test.\nclass: identity\n\
+         default: true\nsteps:\n  - remove: /etc/ssh/ssh_host_rsa_key\n",
+    )
+    .unwrap();
+    let report =
+        place.json("audit --json --enable ssh-hostkeys --operations-dir mine image.qcow2", 3);
+    assert_eq!(report["totals"]["changes"], 1, "{}", report["operations"]);
+    let (text, _) = place.expect("check mine/ssh-hostkeys.yaml", 0);
+    assert!(text.contains("ssh-hostkeys"), "{text}");
+}
+
+#[test]
+fn an_image_that_qemu_has_open_is_refused() {
+    let place = Place::new();
+    let mut qemu = Command::new("qemu-io")
+        .arg(place.image())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("qemu-io, of the package qemu-utils");
+    // Its prompt comes when the image is open and locked.
+    let mut prompt = [0; 8];
+    std::io::Read::read_exact(qemu.stdout.as_mut().unwrap(), &mut prompt).unwrap();
+    let before = fs::read(place.image()).unwrap();
+    let (_, error) = place.expect("seal image.qcow2", 1);
+    assert!(error.contains("image.qcow2"), "{error}");
+    qemu.kill().unwrap();
+    qemu.wait().unwrap();
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+    place.expect("seal -q image.qcow2", 0);
+}
