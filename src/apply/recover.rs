@@ -6,7 +6,7 @@ use super::ApplyError;
 use super::commit::{self, Host, LogSource, Written};
 use super::host::FileHost;
 use super::redo::{self, Log, LogError};
-use crate::image::{Access, Format, Image, ImageError, OpenOptions};
+use crate::image::{Access, Format, Image, OpenOptions};
 
 /// What a recovery found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +83,9 @@ pub fn open(
 /// The image cannot be read; the log belongs to another file or another user, is damaged (as far
 /// as its ends tell), or of another version.
 pub fn pending(path: &Path) -> Result<Pending, ApplyError> {
-    let metadata = path.metadata().map_err(|source| {
-        ApplyError::Image(ImageError::Io { path: path.to_owned(), doing: "look at", source })
-    })?;
-    if !metadata.is_file() {
-        // Only a regular file is ever written in place.
+    // Only a regular file is ever written in place. What is wrong with a path that leads to none
+    // is for the opening of the image to say.
+    if !path.metadata().is_ok_and(|it| it.is_file()) {
         return Ok(Pending::Nothing);
     }
     let host = FileHost::open_read_only(path)?;

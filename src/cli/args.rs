@@ -81,17 +81,11 @@ impl ImageArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SelectArgs {
     /// Change the default set: names, -NAME, defaults, -defaults, all, -all, by commas
-    #[arg(
-        long,
-        visible_alias = "operation",
-        value_name = "LIST",
-        allow_hyphen_values = true,
-        conflicts_with = "enable"
-    )]
+    #[arg(long, visible_alias = "operation", value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) operations: Vec<String>,
 
     /// Run exactly these operations, by commas
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST")]
     pub(crate) enable: Vec<String>,
 
     /// Set an operation's parameter
