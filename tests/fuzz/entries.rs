@@ -4,8 +4,8 @@
 mod hostile;
 
 #[allow(dead_code)]
+#[path = "../support"]
 mod support {
-    #[path = "../../support/disk.rs"]
     pub(crate) mod disk;
 }
 
