@@ -256,3 +256,10 @@ fn an_image_that_qemu_has_open_is_refused() {
     assert_eq!(fs::read(place.image()).unwrap(), before);
     place.expect("seal -q image.qcow2", 0);
 }
+
+#[test]
+fn the_readmes_table_of_operations_is_the_catalogues() {
+    let (table, _) = Place::new().expect("operations --markdown", 0);
+    let readme = include_str!("../README.md");
+    assert!(readme.contains(&table), "README.md has another table of operations");
+}
