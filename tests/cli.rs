@@ -258,6 +258,48 @@ fn an_image_that_qemu_has_open_is_refused() {
 }
 
 #[test]
+fn the_exit_code_tells_what_became_of_the_image() {
+    let place = Place::new();
+    let before = fs::read(place.image()).unwrap();
+    // A plan never lands on the image, and none is saved of an image without a guest.
+    place.expect("audit -q --save-plan image.qcow2 image.qcow2", 2);
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+    fs::write(place.path("zero.img"), vec![0; 1 << 20]).unwrap();
+    place.expect("audit -q --save-plan plan.json zero.img", 1);
+    assert!(!place.path("plan.json").exists());
+    place.expect("recover missing.qcow2", 1);
+    // A reader that goes away does not make a dirty image clean.
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
+        .args(["audit", "-v"])
+        .arg(place.image())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(audit.stdout.take());
+    assert_eq!(audit.wait().unwrap().code(), Some(3));
+    // A key that cannot be removed: said, and not exit code 0.
+    let raw = root_filesystem(&place, &place.image(), "qcow2");
+    let debugfs = |request: &str| {
+        oracle::succeed("debugfs", "e2fsprogs", &["-w", "-R", request, raw.to_str().unwrap()]);
+    };
+    debugfs("set_inode_field /etc/ssh/ssh_host_rsa_key flags 0x80010");
+    place.expect("audit -q root.ext4", 3);
+    let (_, error) = place.expect("seal -q root.ext4", 3);
+    assert!(error.contains("left alone"), "{error}");
+    place.expect("audit -q root.ext4", 3);
+    // The report is lost, and the image is sealed all the same: said so.
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
+        .arg("seal")
+        .arg(place.image())
+        .stdout(full)
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("is sealed"), "{error}");
+}
+
+#[test]
 fn the_readmes_table_of_operations_is_the_catalogues() {
     let (table, _) = Place::new().expect("operations --markdown", 0);
     let readme = include_str!("../README.md");

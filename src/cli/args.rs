@@ -22,7 +22,8 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Clean the image, prove the result and commit it, all or nothing
     ///
-    /// Exit code 0: sealed, or nothing to do; 1: error; 2: usage. After an error the image is as it
+    /// Exit code 0: sealed, or nothing to do; 1: error; 2: usage; 3: sealed, but something that
+    /// should go had to be left alone. After an error the image is as it
     /// was, or, where writing it had begun, 'recover' completes it.
     Seal(SealArgs),
     /// Show an image's format, partitions, filesystems and guests

@@ -1,7 +1,6 @@
 //! Standard output: a closed pipe is the reader's choice, not an error.
 
 use std::io::{self, Write as _};
-use std::process;
 
 use serde::Serialize;
 
@@ -12,7 +11,8 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => process::exit(0),
+        // The exit code is still the command's.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failure::new(format!("standard output: {error}"))),
     }
 }

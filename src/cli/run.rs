@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,10 +33,6 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     let operations = selected(&args.select)?;
     let opened = watch.stage("open", || Opened::open(&args.image, Access::Audit))?;
     let plan = watch.stage("plan", || make_plan(&opened, &operations, &args.select))?;
-    let json = plan.to_json().map_err(Failure::new)?;
-    if let Some(file) = &args.save_plan {
-        fs::write(file, &json).map_err(|it| Failure::at(file, it))?;
-    }
     let mut report = report_of(Command::Audit, &opened, &plan)?;
     if args.say.digest {
         report.found.image.sha256 =
@@ -44,10 +41,26 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     report.timings = watch.stages();
     say(&report, &args.say)?;
     found_a_guest(&opened)?;
+    if let Some(file) = &args.save_plan {
+        save_plan(&plan, file, &opened.path)?;
+    }
     Ok(match report.totals.changes {
-        0 => ExitCode::SUCCESS,
+        0 if report.refusals.is_empty() => ExitCode::SUCCESS,
         _ => ExitCode::from(SOMETHING_TO_CLEAN),
     })
+}
+
+/// Writes a plan to a file, which is never the image.
+fn save_plan(plan: &Plan, file: &Path, image: &Path) -> Result<(), Failure> {
+    let same = match (fs::metadata(file), fs::metadata(image)) {
+        (Ok(file), Ok(image)) => (file.dev(), file.ino()) == (image.dev(), image.ino()),
+        _ => false,
+    };
+    if same {
+        return Err(Failure::usage("--save-plan names the image itself; name another file"));
+    }
+    let json = plan.to_json().map_err(Failure::new)?;
+    fs::write(file, json).map_err(|it| Failure::at(file, it))
 }
 
 /// Flags that virt-sysprep has and that mean nothing here are answered, not swallowed.
@@ -205,13 +218,27 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     }
     report.sealed = Some(sealed);
     report.timings = watch.stages();
-    say(&report, &args.say)?;
-    Ok(ExitCode::SUCCESS)
+    let place = output.as_ref().map_or(&report.found.image.path, |it| &it.shown).clone();
+    say(&report, &args.say)
+        .map_err(|it| Failure::new(format!("{place} is sealed, but the report is lost: {it}")))?;
+    if report.refusals.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!(
+        "sysprep-rs: {place}: sealed, but {} that should go had to be left alone (see the report)",
+        if report.refusals.len() == 1 {
+            "a path".into()
+        } else {
+            format!("{} paths", report.refusals.len())
+        },
+    );
+    Ok(ExitCode::from(SOMETHING_TO_CLEAN))
 }
 
 /// Where `--output` writes to.
 struct Output {
     path: PathBuf,
+    shown: String,
     format: Option<Format>,
 }
 
@@ -228,7 +255,7 @@ impl Output {
             ));
         }
         let format = args.output_format.as_deref().map(opened::format).transpose()?.flatten();
-        Ok(Some(Self { path: path.clone(), format }))
+        Ok(Some(Self { path: path.clone(), shown: path.display().to_string(), format }))
     }
 }
 
@@ -306,6 +333,8 @@ fn sealed(committed: &Committed, output: Option<&Output>) -> SealReport {
 
 /// `recover`.
 pub(crate) fn recover(args: &RecoverArgs) -> Result<ExitCode, Failure> {
+    // Without this a mistyped name would pass for an image that needs nothing.
+    args.image.metadata().map_err(|it| Failure::at(&args.image, it))?;
     let recovery = apply::recover(&args.image).map_err(|it| Failure::at(&args.image, it))?;
     let (word, sentence) = match recovery {
         Recovery::Nothing => ("nothing", "no seal was interrupted, nothing to do"),

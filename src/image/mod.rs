@@ -24,6 +24,7 @@ mod backing;
 mod error;
 mod export;
 mod lock;
+mod loop_device;
 mod probe;
 mod qcow2;
 mod sha256;
@@ -184,6 +185,12 @@ impl Image {
                 format!("sealing the block device {} in place", path.display()),
                 "write the sealed image to a file with --output",
             ));
+        }
+        if access == Access::Seal && loop_device::of(path) {
+            return Err(ImageError::InUse {
+                path: path.to_owned(),
+                how: "it is attached to a loop device; unmount it and detach it (losetup -d) first",
+            });
         }
         let file = FileOptions::new()
             .read(true)
