@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
+use super::rewrite::rewrite;
 use super::{Propose, StepError, Verb};
-use crate::fs::Kind;
 use crate::operation::draft::Draft;
 use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
@@ -76,24 +76,9 @@ impl Edit {
 
 impl Propose for Edit {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
-        for target in draft.find(&self.targets)? {
-            let Some(file) = draft.followed(target)? else { continue };
-            if file.kind != Some(Kind::File) {
-                continue;
-            }
-            let Some(content) = draft.content(&file)? else { continue };
-            let edited = self.of(&content);
-            if edited == content {
-                continue;
-            }
-            // A sealed guest has nothing more to change: an edit that would go on and on is wrong.
-            if self.of(&edited) != edited {
-                return Err(StepError::Unstable(file.path));
-            }
-            let why = format!("edits {}", file.matched);
-            draft.set_content(&file, edited, why)?;
-        }
-        Ok(())
+        rewrite(draft, &self.targets, &|content| self.of(content), &|file| {
+            format!("edits {}", file.matched)
+        })
     }
 
     fn paths(&self) -> Vec<String> {

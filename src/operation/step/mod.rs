@@ -8,6 +8,7 @@ mod empty;
 mod mkdir;
 mod new;
 mod remove;
+mod rewrite;
 mod set_key;
 mod symlink;
 mod touch;

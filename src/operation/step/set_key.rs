@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::rewrite::rewrite;
 use super::{Propose, StepError, Verb};
-use crate::fs::Kind;
 use crate::operation::draft::Draft;
 use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
@@ -163,23 +163,10 @@ impl SetKey {
 
 impl Propose for SetKey {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
-        for target in draft.find(&self.targets)? {
-            let Some(file) = draft.followed(target)? else { continue };
-            if file.kind != Some(Kind::File) {
-                continue;
-            }
-            let Some(content) = draft.content(&file)? else { continue };
-            let edited = self.of(&content);
-            if edited == content {
-                continue;
-            }
-            if self.of(&edited) != edited {
-                return Err(StepError::Unstable(file.path));
-            }
+        rewrite(draft, &self.targets, &|content| self.of(content), &|_| {
             let what = if self.value.is_some() { "sets" } else { "takes out" };
-            draft.set_content(&file, edited, format!("{what} {}", self.key))?;
-        }
-        Ok(())
+            format!("{what} {}", self.key)
+        })
     }
 
     fn paths(&self) -> Vec<String> {
