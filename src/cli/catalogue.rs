@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use sysprep_rs::digest::Digest;
-use sysprep_rs::operation::{
-    self, Catalogue, CatalogueError, Class, Operation, Parameter, Step, When,
-};
+use sysprep_rs::operation::{self, Catalogue, CatalogueError, Operation, When};
+use sysprep_rs::report::text::word;
 
 use super::args::{CheckArgs, OperationsArgs};
 use super::failure::Failure;
@@ -36,54 +34,12 @@ pub(crate) fn list(folders: &[PathBuf]) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An operation as JSON.
-#[derive(Serialize)]
-struct Shown<'a> {
-    name: &'a str,
-    summary: &'a str,
-    why: &'a str,
-    class: Class,
-    default: bool,
-    when: &'a When,
-    parameters: &'a [Parameter],
-    steps: Vec<ShownStep<'a>>,
-    digest: Digest,
-}
-
-#[derive(Serialize)]
-struct ShownStep<'a> {
-    verb: &'a str,
-    when: &'a When,
-    paths: Vec<String>,
-}
-
-impl<'a> Shown<'a> {
-    fn of(it: &'a Operation) -> Self {
-        let step = |step: &'a Step| ShownStep {
-            verb: step.verb,
-            when: &step.when,
-            paths: step.does.paths(),
-        };
-        Self {
-            name: &it.name,
-            summary: &it.summary,
-            why: &it.why,
-            class: it.class,
-            default: it.default,
-            when: &it.when,
-            parameters: &it.parameters,
-            steps: it.steps.iter().map(step).collect(),
-            digest: it.digest,
-        }
-    }
-}
-
 /// `operations [NAME]`.
 pub(crate) fn operations(args: &OperationsArgs) -> Result<ExitCode, Failure> {
     let catalogue = load(&args.operations_dir)?;
     let Some(name) = &args.name else {
         if args.json.json {
-            out::json(&catalogue.operations().map(Shown::of).collect::<Vec<_>>())?;
+            out::json(&catalogue.operations().map(Operation::describe).collect::<Vec<_>>())?;
             return Ok(ExitCode::SUCCESS);
         }
         if args.markdown {
@@ -101,7 +57,7 @@ pub(crate) fn operations(args: &OperationsArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage(format!("there is no operation '{name}'; {hint}")));
     };
     if args.json.json {
-        out::json(&Shown::of(operation))?;
+        out::json(&operation.describe())?;
     } else {
         out::text(&explain(operation))?;
     }
@@ -111,7 +67,7 @@ pub(crate) fn operations(args: &OperationsArgs) -> Result<ExitCode, Failure> {
 fn explain(operation: &Operation) -> String {
     let Operation { name, summary, why, default, .. } = operation;
     let mut text = format!("{name}: {summary}\n\n{why}\n\n");
-    text.push_str(&format!("class    {}\n", word(&operation.class)));
+    text.push_str(&format!("class    {}\n", word(operation.class).unwrap_or_default()));
     text.push_str(&format!("default  {}\n", if *default { "yes" } else { "no" }));
     let conditions = conditions(&operation.when);
     if !conditions.is_empty() {
@@ -132,7 +88,7 @@ fn explain(operation: &Operation) -> String {
     if !operation.parameters.is_empty() {
         text.push_str("\nparameters (--set NAME=VALUE)\n");
         for it in &operation.parameters {
-            let kind = word(&it.kind);
+            let kind = word(it.kind).unwrap_or_default();
             text.push_str(&format!(
                 "  {} ({kind}, default '{}'): {}\n",
                 it.name, it.default, it.help
@@ -140,14 +96,6 @@ fn explain(operation: &Operation) -> String {
         }
     }
     text
-}
-
-/// An enumeration's word, as its JSON has it.
-fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value)
-        .ok()
-        .and_then(|it| it.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 /// Conditions on one line: `family: linux, bsd; cloud-init: true`.

@@ -1,7 +1,6 @@
 //! An image, opened to be looked at: its disk, filesystems and guests.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sysprep_rs::apply::{self, Recovery};
 use sysprep_rs::guest::{Disk, Guest};
@@ -64,7 +63,7 @@ impl Opened {
 }
 
 fn look(path: &Path, image: &Image) -> Result<(Disk, Vec<Guest>), Failure> {
-    let disk = Disk::open(Arc::clone(&image.disk())).map_err(|it| Failure::at(path, it))?;
+    let disk = Disk::open(image.disk()).map_err(|it| Failure::at(path, it))?;
     let guests = disk.guests().map_err(|it| Failure::at(path, it))?;
     Ok((disk, guests))
 }

@@ -218,7 +218,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     }
     report.sealed = Some(sealed);
     report.timings = watch.stages();
-    let place = output.as_ref().map_or(&report.found.image.path, |it| &it.shown).clone();
+    let place = report.place();
     say(&report, &args.say)
         .map_err(|it| Failure::new(format!("{place} is sealed, but the report is lost: {it}")))?;
     if report.refusals.is_empty() {
@@ -238,7 +238,6 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
 /// Where `--output` writes to.
 struct Output {
     path: PathBuf,
-    shown: String,
     format: Option<Format>,
 }
 
@@ -255,7 +254,7 @@ impl Output {
             ));
         }
         let format = args.output_format.as_deref().map(opened::format).transpose()?.flatten();
-        Ok(Some(Self { path: path.clone(), shown: path.display().to_string(), format }))
+        Ok(Some(Self { path: path.clone(), format }))
     }
 }
 

@@ -124,8 +124,6 @@ pub struct Description {
     pub steps: Vec<DescribedStep>,
     /// The digest of its file.
     pub digest: Digest,
-    /// The file it was read from.
-    pub file: String,
 }
 
 /// A step of a [`Description`].
@@ -133,10 +131,10 @@ pub struct Description {
 pub struct DescribedStep {
     /// Its verb.
     pub verb: &'static str,
-    /// The paths and patterns it names, parameters filled in.
-    pub paths: Vec<String>,
     /// Which guests it is for, within those of the operation.
     pub when: When,
+    /// The paths and patterns it names, parameters filled in.
+    pub paths: Vec<String>,
 }
 
 /// One thing to clean: what it is, why, in which guests, and the steps that do it.
@@ -189,8 +187,8 @@ impl Operation {
     pub fn describe(&self) -> Description {
         let step = |step: &Step| DescribedStep {
             verb: step.verb,
-            paths: step.does.paths(),
             when: step.when.clone(),
+            paths: step.does.paths(),
         };
         Description {
             name: self.name.clone(),
@@ -202,7 +200,6 @@ impl Operation {
             parameters: self.parameters.clone(),
             steps: self.steps.iter().map(step).collect(),
             digest: self.digest,
-            file: self.file.clone(),
         }
     }
 

@@ -203,6 +203,12 @@ impl Report {
             timings: Vec::new(),
         }
     }
+
+    /// The path of the image that holds the result: the new file, or the image itself.
+    pub fn place(&self) -> &str {
+        let output = self.sealed.as_ref().and_then(|sealed| sealed.output.as_deref());
+        output.unwrap_or(&self.found.image.path)
+    }
 }
 
 /// What an action is called, how many objects it is about and how many bytes of content go by it.

@@ -183,7 +183,7 @@ fn facts(facts: &Facts) -> Vec<(&'static str, String)> {
 }
 
 /// An enumeration's word, as its JSON has it.
-fn word(value: impl serde::Serialize) -> Option<String> {
+pub fn word(value: impl serde::Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
 
@@ -329,7 +329,7 @@ fn summary(text: &mut String, report: &Report) {
             for proof in &sealed.proofs {
                 let _ = writeln!(text, "Proved: {proof}");
             }
-            let place = sealed.output.as_deref().unwrap_or(&report.found.image.path);
+            let place = report.place();
             let _ = writeln!(
                 text,
                 "{place}: {} on the host, before {}",
