@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use crate::volume::{self as volumes, Layout, VolumeId};
 const CHUNK: u64 = 1 << 20;
 
 /// Plans again, with the operations the plan was made with.
-pub type Replan<'a> = &'a dyn Fn(&Disk) -> Result<Plan, PlanError>;
+pub type Replan<'a> = &'a (dyn Fn(&Disk) -> Result<Plan, PlanError> + Sync);
 
 /// What one filesystem was proved by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +127,7 @@ impl<'a> Staged<'a> {
         let layout = volumes::scan(&*before)?;
         let not_as_planned = |volume: &VolumeId, problem: String| ApplyError::NotAsPlanned {
             volume: volume.clone(),
-            findings: vec![Finding { path: GuestPath::root(), problem }],
+            findings: at_root([problem]),
             more: 0,
         };
         let whole = VolumeId("disk".to_owned());
@@ -137,7 +138,7 @@ impl<'a> Staged<'a> {
             let problem = format!("byte {at} of the disk, outside every edited volume, changed");
             return Err(not_as_planned(&whole, problem));
         }
-        let mut proofs = Vec::new();
+        let mut pairs = Vec::new();
         for filesystem in &self.plan.filesystems {
             let at = volume(&layout, &filesystem.volume)?;
             let window = |disk: &Arc<dyn ReadBlocks>| {
@@ -145,23 +146,19 @@ impl<'a> Staged<'a> {
                     .map(|window| Arc::new(window) as Arc<dyn ReadBlocks>)
                     .map_err(|error| ApplyError::fs(&filesystem.volume, error.into()))
             };
-            proofs.push(self.prove(filesystem, window(&before)?, window(&after)?, level)?);
+            pairs.push(Pair::new(filesystem, window(&before)?, window(&after)?)?);
         }
-        if let Some(replan) = replan {
-            let plan = replan(&Disk::open(after)?)?;
-            if let Some(change) = plan.changes.first() {
-                let operation = &change.operation;
-                let rest = plan.changes.len() - 1;
-                return Err(ApplyError::NotAsPlanned {
-                    volume: change.volume.clone(),
-                    findings: vec![Finding {
-                        path: change.fs_path.clone(),
-                        problem: format!("planning again would change it again ({operation})"),
-                    }],
-                    more: rest as u64,
-                });
-            }
-        }
+        // Three looks that share nothing but the bytes, so none waits for another.
+        let (compared, counted, again) = thread::scope(|scope| {
+            let counted = scope.spawn(|| pairs.iter().try_for_each(Pair::account));
+            let again = scope.spawn(|| replan.map_or(Ok(()), |replan| nothing_left(replan, after)));
+            let compared: Result<Vec<_>, _> =
+                pairs.iter().map(|pair| pair.compare(self.plan, level)).collect();
+            (compared, join(counted), join(again))
+        });
+        let proofs = compared?;
+        counted?;
+        again?;
         let Staged { image, overlay, freed, mut timings, .. } = self;
         timings.verify = started.elapsed();
         let replanned = replan.is_some();
@@ -212,70 +209,91 @@ impl<'a> Staged<'a> {
         }
         Ok(None)
     }
+}
 
-    fn prove(
-        &self,
-        filesystem: &PlannedFilesystem,
+/// Waits for a look; what made it panic goes on here.
+fn join<T>(look: thread::ScopedJoinHandle<'_, T>) -> T {
+    look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Plans again on the staged disk: nothing may be left to do.
+fn nothing_left(replan: Replan<'_>, disk: Arc<dyn ReadBlocks>) -> Result<(), ApplyError> {
+    let plan = replan(&Disk::open(disk)?)?;
+    let Some(change) = plan.changes.first() else {
+        return Ok(());
+    };
+    Err(ApplyError::NotAsPlanned {
+        volume: change.volume.clone(),
+        findings: vec![Finding {
+            path: change.fs_path.clone(),
+            problem: format!("planning again would change it again ({})", change.operation),
+        }],
+        more: plan.changes.len() as u64 - 1,
+    })
+}
+
+/// An edited filesystem as it was and as it is staged.
+struct Pair<'a> {
+    id: &'a VolumeId,
+    driver: &'static FsDriver,
+    before: Arc<dyn ReadBlocks>,
+    after: Arc<dyn ReadBlocks>,
+}
+
+impl<'a> Pair<'a> {
+    fn new(
+        filesystem: &'a PlannedFilesystem,
         before: Arc<dyn ReadBlocks>,
         after: Arc<dyn ReadBlocks>,
-        level: VerifyLevel,
-    ) -> Result<Proof, ApplyError> {
+    ) -> Result<Self, ApplyError> {
         let id = &filesystem.volume;
-        let failed = |source| ApplyError::fs(id, source);
         let driver = fs::probe(&*after)
-            .map_err(failed)?
+            .map_err(|source| ApplyError::fs(id, source))?
             .filter(|driver| driver.name == filesystem.driver)
             .ok_or_else(|| ApplyError::WrongImage(format!("{id} is no {}", filesystem.driver)))?;
+        Ok(Self { id, driver, before, after })
+    }
+
+    fn failed(&self, source: fs::FsError) -> ApplyError {
+        ApplyError::fs(self.id, source)
+    }
+
+    fn not_as_planned(&self, findings: Vec<Finding>, more: u64) -> ApplyError {
+        ApplyError::NotAsPlanned { volume: self.id.clone(), findings, more }
+    }
+
+    /// The tree differs from what it was by the plan's changes and by nothing else.
+    fn compare(&self, plan: &Plan, level: VerifyLevel) -> Result<Proof, ApplyError> {
+        let Self { id, driver, before, after } = self;
+        let failed = |source| self.failed(source);
         let old = (driver.open)(before.clone()).map_err(failed)?;
         let new = (driver.open)(after.clone()).map_err(failed)?;
-        let (judges, why_not_independent) = judges(driver, &before, &after).map_err(failed)?;
+        let (judges, why_not_independent) = judges(driver, before, after).map_err(failed)?;
         let (old_judge, new_judge) = match &judges {
             Some((old, new)) => (Some(&**old), Some(&**new)),
             None => (None, None),
         };
-        let changes = self
-            .plan
+        let changes = plan
             .changes
             .iter()
-            .filter(|change| change.volume == *id)
+            .filter(|change| change.volume == **id)
             .map(|change| (&change.fs_path, &change.action));
         let Comparison { findings, more, paths, directories, own_looks, unread } = compare(
             Witness { own: &*old, judge: old_judge },
             Witness { own: &*new, judge: new_judge },
-            Expected::new(changes, self.plan.now),
+            Expected::new(changes, plan.now),
             level,
         );
         if !findings.is_empty() {
-            return Err(ApplyError::NotAsPlanned { volume: id.clone(), findings, more });
+            return Err(self.not_as_planned(findings, more));
         }
         if old.info().uuid != new.info().uuid || old.info().label != new.info().label {
-            return Err(ApplyError::NotAsPlanned {
-                volume: id.clone(),
-                findings: vec![Finding {
-                    path: GuestPath::root(),
-                    problem: "the filesystem's UUID or label changed".to_owned(),
-                }],
-                more: 0,
-            });
-        }
-        if let Some(check) = driver.check {
-            let mut wrong = check(&*after).map_err(failed)?;
-            if !wrong.is_empty() {
-                // What was wrong before is not the edit's doing, as long as it is no worse.
-                let known = check(&*before).map_err(failed)?;
-                wrong.retain(|it| !known.contains(it));
-            }
-            if !wrong.is_empty() {
-                let findings = wrong
-                    .into_iter()
-                    .map(|problem| Finding { path: GuestPath::root(), problem })
-                    .collect();
-                return Err(ApplyError::NotAsPlanned { volume: id.clone(), findings, more: 0 });
-            }
+            let problem = "the filesystem's UUID or label changed".to_owned();
+            return Err(self.not_as_planned(at_root([problem]), 0));
         }
         let by = if judges.is_some() { driver.judge_name } else { "sysprep-rs, opened afresh" };
         Ok(Proof {
-            volume: id.clone(),
+            volume: (*id).clone(),
             by: by.to_owned(),
             why_not_independent,
             paths,
@@ -285,6 +303,26 @@ impl<'a> Staged<'a> {
             accounting: driver.check.is_some(),
         })
     }
+
+    /// The filesystem's own accounting adds up.
+    fn account(&self) -> Result<(), ApplyError> {
+        let Some(check) = self.driver.check else {
+            return Ok(());
+        };
+        let mut wrong = check(&*self.after).map_err(|source| self.failed(source))?;
+        if !wrong.is_empty() {
+            // What was wrong before is not the edit's doing, as long as it is no worse.
+            let known = check(&*self.before).map_err(|source| self.failed(source))?;
+            wrong.retain(|it| !known.contains(it));
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(self.not_as_planned(at_root(wrong), 0)) }
+    }
+}
+
+/// Problems of a filesystem as a whole.
+fn at_root(problems: impl IntoIterator<Item = String>) -> Vec<Finding> {
+    let root = GuestPath::root;
+    problems.into_iter().map(|problem| Finding { path: root(), problem }).collect()
 }
 
 type Judges = (Box<dyn Judge>, Box<dyn Judge>);

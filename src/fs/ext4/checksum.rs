@@ -2,19 +2,7 @@
 //!
 //! ext4 chains them without the usual final inversion: a checksum is the seed of the next.
 
-use crc::{Algorithm, Crc, Table};
-
-/// Castagnoli's polynomial, reflected, seed given by the caller and nothing inverted at the end.
-const CASTAGNOLI: Algorithm<u32> = Algorithm {
-    width: 32,
-    poly: 0x1edc_6f41,
-    init: 0,
-    refin: true,
-    refout: true,
-    xorout: 0,
-    check: 0,
-    residue: 0,
-};
+use crc::{Algorithm, Crc};
 
 /// The polynomial 0x8005, reflected, seed given by the caller.
 const IBM16: Algorithm<u16> = Algorithm {
@@ -28,7 +16,6 @@ const IBM16: Algorithm<u16> = Algorithm {
     residue: 0,
 };
 
-static CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CASTAGNOLI);
 static CRC16: Crc<u16> = Crc::<u16>::new(&IBM16);
 
 /// The seed a chain of either checksum starts with when nothing goes before.
@@ -37,9 +24,8 @@ pub const START: u32 = 0xffff_ffff;
 /// crc32c of `bytes` going on from `seed`.
 #[must_use]
 pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
-    let mut digest = CRC32C.digest_with_initial(seed.reverse_bits());
-    digest.update(bytes);
-    digest.finalize()
+    // The crate inverts before and after, as everyone but ext4 does.
+    !crc32c::crc32c_append(!seed, bytes)
 }
 
 /// crc16 of `bytes` going on from `seed`.
