@@ -9,16 +9,59 @@ use serde::{Deserialize, Serialize};
 /// Guests may name files with any bytes, so a path is bytes. As text (`Display`,
 /// serde) a byte that is not printable UTF-8 is written `\xNN` and a backslash
 /// `\\`, and reading the text gives the same bytes back.
+///
+/// Paths are ordered name by name: a directory comes before what is in it, and that before the
+/// directory's next sibling.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GuestPath {
-    names: Vec<Box<[u8]>>,
+    /// Every name with a NUL before it. No name holds one and no byte is less, so that comparing
+    /// the bytes compares name by name: plans look paths up by the thousand, and the deepest have
+    /// two thousand names.
+    joined: Vec<u8>,
 }
+
+/// What stands before each name.
+const BEFORE: u8 = 0;
+
+/// The names of a path, from the root down.
+#[derive(Clone, Debug)]
+pub struct Names<'a> {
+    rest: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let names = self.rest.strip_prefix(&[BEFORE])?;
+        let end = names.iter().position(|&byte| byte == BEFORE).unwrap_or(names.len());
+        let (name, rest) = names.split_at(end);
+        (self.rest, self.left) = (rest, self.left.saturating_sub(1));
+        Some(name)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl DoubleEndedIterator for Names<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let at = self.rest.iter().rposition(|&byte| byte == BEFORE)?;
+        let (rest, name) = self.rest.split_at(at);
+        (self.rest, self.left) = (rest, self.left.saturating_sub(1));
+        name.get(1..)
+    }
+}
+
+impl ExactSizeIterator for Names<'_> {}
 
 impl GuestPath {
     /// The root directory, `/`.
     pub const fn root() -> Self {
-        Self { names: Vec::new() }
+        Self { joined: Vec::new() }
     }
 
     /// Reads an absolute path; repeated and trailing slashes and `.` are dropped.
@@ -30,92 +73,99 @@ impl GuestPath {
         let rest = bytes
             .strip_prefix(b"/")
             .ok_or_else(|| format!("'{}' is not an absolute path", shown()))?;
-        let mut names = Vec::new();
+        let mut path = Self { joined: Vec::with_capacity(bytes.len()) };
         for name in rest.split(|&byte| byte == b'/') {
             match name {
                 b"" | b"." => {}
                 b".." => return Err(format!("'{}' holds '..'", shown())),
                 _ if name.contains(&0) => return Err(format!("'{}' holds a NUL byte", shown())),
-                _ => names.push(name.into()),
+                _ => path.push(name),
             }
         }
-        Ok(Self { names })
+        Ok(path)
     }
 
     /// This path with one more name at its end. The name comes from a directory
-    /// or from a checked path: it is neither `.` nor `..` and holds no slash.
+    /// or from a checked path: it is neither `.` nor `..` and holds neither slash nor NUL.
     #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {
-        debug_assert!(!name.contains(&b'/') && name != b"." && name != b"..");
-        let mut names = self.names.clone();
-        names.push(name.into());
-        Self { names }
+        let mut joined = Vec::with_capacity(self.joined.len().saturating_add(name.len() + 1));
+        joined.extend_from_slice(&self.joined);
+        let mut path = Self { joined };
+        path.push(name);
+        path
     }
 
     /// Adds one more name at the end, under the same condition as [`join`](Self::join).
     pub fn push(&mut self, name: &[u8]) {
-        debug_assert!(!name.contains(&b'/') && name != b"." && name != b"..");
-        self.names.push(name.into());
+        debug_assert!(
+            !name.contains(&b'/') && !name.contains(&0) && !matches!(name, b"" | b"." | b"..")
+        );
+        self.joined.push(BEFORE);
+        self.joined.extend_from_slice(name);
     }
 
     /// Keeps the first `depth` names.
     pub fn truncate(&mut self, depth: usize) {
-        self.names.truncate(depth);
+        let mut starts = self.joined.iter().enumerate().filter(|(_, byte)| **byte == BEFORE);
+        if let Some((end, _)) = starts.nth(depth) {
+            self.joined.truncate(end);
+        }
     }
 
     /// How many names the path has; 0 for the root.
     pub fn depth(&self) -> usize {
-        self.names.len()
+        self.joined.iter().filter(|&&byte| byte == BEFORE).count()
     }
 
     /// The path without its last name; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
-        let (_, rest) = self.names.split_last()?;
-        Some(Self { names: rest.to_vec() })
+        let end = self.joined.iter().rposition(|&byte| byte == BEFORE)?;
+        Some(Self { joined: self.joined.get(..end)?.to_vec() })
     }
 
     /// The last name; `None` for the root.
     pub fn name(&self) -> Option<&[u8]> {
-        self.names.last().map(|name| &**name)
+        self.joined.rsplit(|&byte| byte == BEFORE).next().filter(|_| !self.is_root())
     }
 
     /// The names from the root down.
-    pub fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
-        self.names.iter().map(|name| &**name)
+    pub fn names(&self) -> Names<'_> {
+        Names { rest: &self.joined, left: self.depth() }
     }
 
     /// Whether this is `/`.
     pub fn is_root(&self) -> bool {
-        self.names.is_empty()
+        self.joined.is_empty()
     }
 
     /// Whether `self` is `dir` or lies below it.
     pub fn starts_with(&self, dir: &Self) -> bool {
-        self.names.starts_with(&dir.names)
+        self.rest(dir).is_some()
+    }
+
+    fn rest(&self, dir: &Self) -> Option<&[u8]> {
+        let rest = self.joined.strip_prefix(dir.joined.as_slice())?;
+        (rest.is_empty() || rest.starts_with(&[BEFORE])).then_some(rest)
     }
 
     /// The part of `self` below `dir`, as a path from the root; `None` when `self` is not below.
     pub fn below(&self, dir: &Self) -> Option<Self> {
-        let rest = self.names.strip_prefix(dir.names.as_slice())?;
-        Some(Self { names: rest.to_vec() })
+        Some(Self { joined: self.rest(dir)?.to_vec() })
     }
 
     /// `rest` seen from `self`: `/mnt` with `/a/b` gives `/mnt/a/b`.
     #[must_use]
     pub fn append(&self, rest: &Self) -> Self {
-        Self { names: self.names.iter().chain(&rest.names).cloned().collect() }
+        Self { joined: [self.joined.as_slice(), &rest.joined].concat() }
     }
 
     /// The path as raw bytes with a leading slash.
     pub fn to_bytes(&self) -> Vec<u8> {
-        if self.names.is_empty() {
+        if self.is_root() {
             return b"/".to_vec();
         }
-        self.names
-            .iter()
-            .flat_map(|name| std::iter::once(&b'/').chain(name.iter()))
-            .copied()
-            .collect()
+        self.joined.iter().map(|&byte| if byte == BEFORE { b'/' } else { byte }).collect()
     }
 }
 
@@ -217,6 +267,50 @@ mod tests {
             let text = String::from(path.clone());
             assert!(text.chars().all(|c| !c.is_control()), "{text}");
             assert_eq!(GuestPath::try_from(text).unwrap(), path);
+        }
+    }
+
+    #[test]
+    fn paths_are_lists_of_names() {
+        let path = |text: &str| text.parse::<GuestPath>().unwrap();
+        let deep = path("//a/./b/cc/");
+        assert_eq!(deep.names().collect::<Vec<_>>(), [&b"a"[..], b"b", b"cc"]);
+        assert_eq!(deep.names().rev().collect::<Vec<_>>(), [&b"cc"[..], b"b", b"a"]);
+        let mut ends = deep.names();
+        assert_eq!(
+            (ends.next(), ends.next_back(), ends.len()),
+            (Some(&b"a"[..]), Some(&b"cc"[..]), 1)
+        );
+        assert_eq!((ends.next_back(), ends.next(), ends.len()), (Some(&b"b"[..]), None, 0));
+        assert_eq!((deep.depth(), deep.name()), (3, Some(&b"cc"[..])));
+        assert_eq!(deep.parent(), Some(path("/a/b")));
+        assert_eq!(path("/a").parent(), Some(GuestPath::root()));
+        assert_eq!((GuestPath::root().parent(), GuestPath::root().name()), (None, None));
+        assert_eq!(path("/a/b").join(b"cc"), deep);
+        assert!(deep.starts_with(&path("/a")) && deep.starts_with(&deep));
+        assert!(!path("/ab").starts_with(&path("/a")) && deep.starts_with(&GuestPath::root()));
+        assert_eq!(deep.below(&path("/a")), Some(path("/b/cc")));
+        assert_eq!((deep.below(&deep), path("/ab").below(&path("/a"))), (Some(path("/")), None));
+        assert_eq!(path("/m").append(&deep), path("/m/a/b/cc"));
+        let mut short = deep.clone();
+        short.truncate(9);
+        assert_eq!(short, deep);
+        short.truncate(1);
+        assert_eq!(short, path("/a"));
+        short.truncate(0);
+        assert!(short.is_root() && short.to_bytes() == b"/");
+    }
+
+    #[test]
+    fn paths_are_ordered_name_by_name() {
+        let texts =
+            ["/", "/a", "/a/b", "/a/b/c", "/a/z", "/a!", "/a!/b", "/a-b", "/ab", "/b", "/\u{1}"];
+        for one in texts {
+            for other in texts {
+                let (one, other) = (one.parse::<GuestPath>().unwrap(), other.parse().unwrap());
+                let names = one.names().cmp(GuestPath::names(&other));
+                assert_eq!(one.cmp(&other), names, "{one} and {other}");
+            }
         }
     }
 
