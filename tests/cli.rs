@@ -111,15 +111,116 @@ fn an_approved_plan_is_applied_exactly_and_only_to_what_it_saw() {
     place.expect("audit --save-plan plan.json image.qcow2", 3);
     let report = place.json("seal --json --plan plan.json image.qcow2", 0);
     assert_eq!(report["sealed"]["output"], Value::Null);
+    let proofs = report["sealed"]["proofs"].to_string();
+    assert!(proofs.contains("planning again yields nothing"), "{proofs}");
+    assert_eq!(report["sealed"]["not_proved"], Value::Null);
     place.expect("audit image.qcow2", 0);
     // The same plan again: what it saw is gone.
     let before = fs::read(place.image()).unwrap();
     let (_, error) = place.expect("seal --plan plan.json image.qcow2", 1);
     assert!(error.lines().count() == 1 && error.contains("changed"), "{error}");
+    assert!(error.len() < 300 && error.contains(" more"), "a stale plan in a short line: {error}");
     assert_eq!(fs::read(place.image()).unwrap(), before);
     // The plan applies to an equal image, and gives equal bytes.
     place.expect("seal --plan plan.json other.qcow2", 0);
     assert_eq!(fs::read(place.path("other.qcow2")).unwrap(), before);
+}
+
+#[test]
+fn a_plan_is_planned_again_with_its_own_operations_and_with_no_others() {
+    let place = Place::new();
+    fs::copy(IMAGE, place.path("other.qcow2")).unwrap();
+    let folder = place.path("mine");
+    fs::create_dir(&folder).unwrap();
+    let own = |path: &str| {
+        let text = format!(
+            "name: own\nsummary: Own\nwhy: So.\nclass: log\ndefault: true\nparameters:\n\
+             - {{ name: at, type: text, default: /etc/none, help: Which }}\n\
+             steps:\n- remove: ['{{at}}', {path}]\n"
+        );
+        fs::write(folder.join("own.yaml"), text).unwrap();
+    };
+    own("/etc/none");
+    let dir = "--operations-dir mine";
+    let plan = format!("audit -q --save-plan plan.json {dir} --set at=/etc/hostname image.qcow2");
+    place.expect(&plan, 3);
+    // Not there, or another by now: said, and the plan is applied all the same.
+    for (folder, why) in [("", "'own' is not here"), (dir, "'own' here is not the plan's")] {
+        own("/etc/other");
+        fs::copy(IMAGE, place.path("image.qcow2")).unwrap();
+        let words = format!("seal --plan plan.json image.qcow2 {folder}");
+        let (text, _) = place.expect(words.trim(), 0);
+        let said = format!("Not proved: planning again yields nothing: the operation {why}");
+        assert!(text.contains(&said) && !text.contains("Proved: planning"), "{text}");
+    }
+    own("/etc/none");
+    let (text, _) = place.expect(&format!("seal --plan plan.json other.qcow2 {dir}"), 0);
+    assert!(text.contains("Proved: planning again yields nothing"), "{text}");
+    // A plan that leaves something out is no less exactly what is done.
+    fs::copy(IMAGE, place.path("image.qcow2")).unwrap();
+    let mut plan: Value =
+        serde_json::from_slice(&fs::read(place.path("plan.json")).unwrap()).unwrap();
+    plan["changes"].as_array_mut().unwrap().pop();
+    fs::write(place.path("plan.json"), plan.to_string()).unwrap();
+    let (text, _) = place.expect(&format!("seal --plan plan.json image.qcow2 {dir}"), 0);
+    assert!(text.contains("Not proved: planning again yields nothing: the plan is not"), "{text}");
+}
+
+#[test]
+fn messages_are_said_once_and_say_what_to_do() {
+    let place = Place::new();
+    fs::write(place.path("zero.img"), vec![0; 1 << 20]).unwrap();
+    // The report has the reason; the error does not repeat it, unless there is no report.
+    let (text, error) = place.expect("audit zero.img", 1);
+    assert!(text.contains("(disk: nothing known)"), "{text}");
+    assert_eq!(error, "sysprep-rs: zero.img: no operating system found, see above\n");
+    let (_, error) = place.expect("audit -q zero.img", 1);
+    assert!(error.contains("(disk: nothing known)"), "{error}");
+    for words in ["audit --format raw", "seal --format raw", "inspect --format raw"] {
+        let output = place.run(&format!("{words} image.qcow2"));
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        let hint = "the content looks like qcow2: --format raw treats it as a raw disk";
+        assert_eq!(said.matches(hint).count(), 1, "{words}: {said}");
+    }
+    fs::write(place.path("new.qcow2"), "").unwrap();
+    let (_, error) = place.expect("seal --output new.qcow2 image.qcow2", 1);
+    assert_eq!(error, "sysprep-rs: new.qcow2: the file exists already; --force replaces it\n");
+    place.expect("seal -q image.qcow2", 0);
+    let (text, _) = place.expect("seal -n image.qcow2", 0);
+    assert!(text.contains("Nothing to clean. Nothing was written."), "{text}");
+    let (help, _) = place.expect("inspect --help", 0);
+    assert!(!help.contains("--list-operations"), "{help}");
+    place.expect("inspect -a image.qcow2", 0);
+    place.expect("recover -a image.qcow2", 0);
+    place.expect("recover image.qcow2 -a image.qcow2", 2);
+    for words in ["support", "operations", "operations machine-id", "operations ssh-userdir"] {
+        let (text, _) = place.expect(words, 0);
+        assert!(text.lines().all(|line| line == line.trim_end()), "{words}:\n{text}");
+    }
+}
+
+#[test]
+fn every_command_has_json() {
+    let place = Place::new();
+    fs::copy("operations/linux/machine-id.yaml", place.path("own.yaml")).unwrap();
+    for (words, code) in [
+        ("audit --json image.qcow2", 3),
+        ("seal --json -n image.qcow2", 0),
+        ("seal --json image.qcow2", 0),
+        ("seal --json --list-operations", 0),
+        ("inspect --json image.qcow2", 0),
+        ("operations --json", 0),
+        ("operations --json machine-id", 0),
+        ("check --json own.yaml", 0),
+        ("schema --json", 0),
+        ("support --json", 0),
+        ("recover --json image.qcow2", 0),
+    ] {
+        let (text, error) = place.expect(words, code);
+        assert!(serde_json::from_str::<Value>(&text).is_ok(), "{words}: {text}");
+        assert!(error.is_empty(), "nothing is shown on a pipe: {error}");
+    }
 }
 
 #[test]
@@ -216,6 +317,145 @@ fn mistakes_get_one_line_and_lose_nothing() {
         let lines = error.lines().count();
         assert!(lines == 1 || words.starts_with("check"), "{words}: {error}");
     }
+}
+
+#[test]
+fn what_is_named_on_the_command_line_is_read_with_bounds() {
+    let place = Place::new();
+    let folder = place.path("mine");
+    fs::create_dir(&folder).unwrap();
+    let fifo = folder.join("pipe.yaml");
+    oracle::succeed("mkfifo", "coreutils", &[fifo.to_str().unwrap()]);
+    let (_, error) = place.expect("audit --operations-dir mine image.qcow2", 1);
+    assert!(error.contains("pipe.yaml: not a regular file"), "{error}");
+    fs::remove_file(&fifo).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.join("zero.yaml")).unwrap();
+    for words in [
+        "audit --operations-dir mine image.qcow2",
+        "check mine/zero.yaml",
+        "seal --plan /dev/zero image.qcow2",
+        "seal --plan mine image.qcow2",
+    ] {
+        let (_, error) = place.expect(words, 1);
+        let one = error.lines().count() == 1;
+        assert!(one && error.contains("not a regular file"), "{words}: {error}");
+    }
+    fs::remove_file(folder.join("zero.yaml")).unwrap();
+    // Longer than an operation can be; written as a hole.
+    fs::File::create(folder.join("long.yaml")).unwrap().set_len(2 << 20).unwrap();
+    let (_, error) = place.expect("check mine/long.yaml", 1);
+    assert!(error.contains("longer than 1048576 bytes"), "{error}");
+    fs::remove_file(folder.join("long.yaml")).unwrap();
+    fs::File::create(place.path("long.json")).unwrap().set_len(300 << 20).unwrap();
+    let (_, error) = place.expect("seal --plan long.json image.qcow2", 1);
+    assert!(error.contains("long.json: longer than"), "{error}");
+    // A symlink to a regular file is one.
+    fs::write(
+        place.path("own"),
+        "name: own\nsummary: Own\nwhy: So.\nclass: log\ndefault: true\nsteps: [{remove: /etc/none}]\n",
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("../own", folder.join("own.yaml")).unwrap();
+    place.expect("audit --enable own --operations-dir mine image.qcow2", 0);
+}
+
+#[test]
+fn what_an_operation_cannot_ask_for_is_said_when_it_is_read() {
+    let place = Place::new();
+    let file = |step: &str| {
+        let text = format!(
+            "name: own\nsummary: Own\nwhy: So.\nclass: log\ndefault: true\nsteps:\n  - {step}\n"
+        );
+        fs::write(place.path("own.yaml"), text).unwrap();
+        place.expect("check own.yaml", 1).1
+    };
+    let error = file(&format!("symlink: {{ path: /l, target: {} }}", "t".repeat(5000)));
+    assert!(error.starts_with("own.yaml:7:34: 'target' is 5000 bytes long"), "{error}");
+    let error = file(&format!("mkdir: /{}", "n".repeat(256)));
+    assert!(error.starts_with("own.yaml:7:12: 'path': a name of 256 bytes"), "{error}");
+    let error = file(&format!("mkdir: {}", "/n".repeat(2500)));
+    assert!(error.starts_with("own.yaml:7:12: 'path': a path of 5000 bytes"), "{error}");
+}
+
+#[test]
+fn times_that_no_filesystem_holds_are_usage_errors() {
+    let place = Place::new();
+    let before = fs::read(place.image()).unwrap();
+    for (epoch, code) in [
+        ("15032385536", 2),
+        ("-1", 2),
+        ("99999999999999999999", 2),
+        ("tomorrow", 2),
+        ("15032385535", 0),
+        ("0", 0),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
+            .args(["seal", "-q", "--force", "--output", "new.qcow2", "image.qcow2"])
+            .current_dir(place.folder.path())
+            .env("SOURCE_DATE_EPOCH", epoch)
+            .output()
+            .unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{epoch}: {error}");
+        let named = error.contains("SOURCE_DATE_EPOCH") && error.contains("to 15032385535");
+        assert_eq!(named, code == 2, "{epoch}: {error}");
+        assert!(error.lines().count() <= 1, "{error}");
+    }
+    place.expect("audit -q --save-plan plan.json image.qcow2", 3);
+    let plan = fs::read_to_string(place.path("plan.json")).unwrap();
+    let late = plan.replacen("\"seconds\": 1700000000", "\"seconds\": 15032385536", 1);
+    assert_ne!(late, plan);
+    fs::write(place.path("plan.json"), late).unwrap();
+    let (_, error) = place.expect("seal --plan plan.json image.qcow2", 1);
+    assert!(error.contains("plan.json:1:1: 'now' is not between"), "{error}");
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+}
+
+#[test]
+fn whole_directories_go_and_what_the_filesystem_needs_stays() {
+    let place = Place::new();
+    let folder = place.path("mine");
+    fs::create_dir(&folder).unwrap();
+    fs::write(
+        folder.join("own.yaml"),
+        "name: own\nsummary: Own\nwhy: So.\nclass: log\ndefault: true\nsteps:\n\
+         - remove: ['/var/**', '/*', '/boot/*', /var/lib/dpkg/status]\n",
+    )
+    .unwrap();
+    let own = "--enable own --operations-dir mine";
+    let report = place.json(&format!("seal --json {own} image.qcow2"), 3);
+    let left: Vec<&str> = report["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["path"].as_str().unwrap())
+        .collect();
+    for path in ["/lost+found", "/var/lib", "/etc", "/boot/efi"] {
+        assert!(left.contains(&path), "{path} is not in {left:?}");
+    }
+    oracle::qemu_img_check(&place.image());
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    let report = place.json(&format!("audit --json {own} image.qcow2"), 3);
+    assert_eq!(report["totals"]["changes"], 0, "{report}");
+}
+
+#[test]
+fn files_and_directories_are_counted_apart() {
+    let place = Place::new();
+    let report = place.json("audit --json --enable cloud-init-state,ssh-hostkeys image.qcow2", 3);
+    let of = |name: &str| {
+        let found = report["operations"].as_array().unwrap();
+        let it = found.iter().find(|it| it["operation"] == name).unwrap().clone();
+        (it["files"].as_u64().unwrap(), it["directories"].as_u64().unwrap())
+    };
+    assert_eq!(of("ssh-hostkeys").1, 0);
+    let (files, directories) = of("cloud-init-state");
+    assert!(files > 0 && directories > 0, "{report}");
+    let (text, _) = place.expect("audit --enable cloud-init-state image.qcow2", 3);
+    let shown = format!("{files} files, {directories} directories");
+    assert!(text.contains(&shown), "{shown} is not in\n{text}");
+    assert_eq!(report["totals"]["directories"], directories);
 }
 
 #[test]

@@ -13,8 +13,11 @@ use crate::path::GuestPath;
 use crate::plan::PlanError;
 use crate::volume::{VolumeError, VolumeId};
 
-/// How many paths an error's text names.
+/// How many findings an error's text names.
 const SHOWN: usize = 10;
+
+/// How many changed paths it names: a line is enough to see what became of the image.
+const SHOWN_CHANGED: usize = 3;
 
 /// A path that is not as the plan saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +128,7 @@ impl fmt::Display for ApplyError {
                     "{} of the plan's paths changed since it was made; plan again: ",
                     changed.len()
                 )?;
-                list(f, changed.iter().map(|changed| &changed.path), 0)
+                list(f, changed.iter().map(|changed| &changed.path), SHOWN_CHANGED, 0)
             }
             Self::NotWritable => f.write_str("the image was opened for reading only"),
             Self::CannotEdit { volume, driver } => {
@@ -137,7 +140,7 @@ impl fmt::Display for ApplyError {
                     "the result was read back and is not what the plan says; nothing was written. \
                      This is a bug in sysprep-rs: please report it. On {volume}: "
                 )?;
-                list(f, findings.iter(), *more)
+                list(f, findings.iter(), SHOWN, *more)
             }
             Self::Image(error) => error.fmt(f),
             Self::Volume(error) => error.fmt(f),
@@ -182,10 +185,11 @@ impl fmt::Display for ApplyError {
 fn list<T: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
     items: impl ExactSizeIterator<Item = T>,
+    shown: usize,
     more: u64,
 ) -> fmt::Result {
-    let more = more + items.len().saturating_sub(SHOWN) as u64;
-    for (n, item) in items.take(SHOWN).enumerate() {
+    let more = more + items.len().saturating_sub(shown) as u64;
+    for (n, item) in items.take(shown).enumerate() {
         write!(f, "{}{item}", if n == 0 { "" } else { "; " })?;
     }
     if more > 0 { write!(f, "; and {more} more") } else { Ok(()) }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::failure::Failure;
+
 /// Seals offline disk images before they become templates.
 ///
 /// Opens the image itself: no root, no virtual machine, no kernel mount.
@@ -18,7 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Say what sealing would change and why, and write nothing
     ///
-    /// Exit code 0: nothing to clean; 3: something to clean; 1: error; 2: usage.
+    /// Exit code 0: nothing to clean; 3: something to clean, or something that would have to be left
+    /// alone; 1: error; 2: usage.
     Audit(AuditArgs),
     /// Clean the image, prove the result and commit it, all or nothing
     ///
@@ -33,7 +36,7 @@ pub(crate) enum Command {
     /// Check an operation file and point at every mistake
     Check(CheckArgs),
     /// Print the JSON Schema of an operation file
-    Schema,
+    Schema(SchemaArgs),
     /// Show which image formats and filesystems can be read and edited
     Support(JsonArg),
     /// Finish or undo a commit that was interrupted
@@ -48,17 +51,32 @@ pub(crate) struct JsonArg {
     pub(crate) json: bool,
 }
 
-/// Which image, and how it may be opened.
+/// Which image.
 #[derive(Debug, Args)]
-pub(crate) struct ImageArgs {
+pub(crate) struct NamedArgs {
     /// The disk image
-    #[arg(value_name = "IMAGE", required_unless_present_any = ["add", "list_operations"])]
+    #[arg(value_name = "IMAGE", required_unless_present_any = ["add"], conflicts_with = "add")]
     image: Option<PathBuf>,
 
     /// The disk image, as virt-sysprep takes it
     #[arg(short = 'a', long, value_name = "IMAGE")]
     add: Option<PathBuf>,
+}
 
+impl NamedArgs {
+    /// The image's path; clap has made sure that there is one.
+    pub(crate) fn path(&self) -> Result<&PathBuf, Failure> {
+        named(self.image.as_ref(), self.add.as_ref())
+    }
+}
+
+fn named<'a>(image: Option<&'a PathBuf>, add: Option<&'a PathBuf>) -> Result<&'a PathBuf, Failure> {
+    image.or(add).ok_or_else(|| Failure::usage("no image is named"))
+}
+
+/// How an image may be opened.
+#[derive(Debug, Args)]
+pub(crate) struct OpenArgs {
     /// The image's format, instead of finding out: raw, qcow2, or auto
     #[arg(long, value_name = "FORMAT", default_value = "auto", hide_default_value = true)]
     pub(crate) format: String,
@@ -66,6 +84,25 @@ pub(crate) struct ImageArgs {
     /// Follow a backing file outside the image's own folder
     #[arg(long)]
     pub(crate) allow_backing: bool,
+}
+
+/// Which image, or only a list.
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// The disk image
+    #[arg(
+        value_name = "IMAGE",
+        required_unless_present_any = ["add", "list_operations"],
+        conflicts_with = "add"
+    )]
+    image: Option<PathBuf>,
+
+    /// The disk image, as virt-sysprep takes it
+    #[arg(short = 'a', long, value_name = "IMAGE")]
+    add: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
 
     /// List the operations and stop, as virt-sysprep does
     #[arg(long)]
@@ -74,8 +111,8 @@ pub(crate) struct ImageArgs {
 
 impl ImageArgs {
     /// The image's path; clap has made sure that there is one, or that only a list is asked for.
-    pub(crate) fn path(&self) -> Option<&PathBuf> {
-        self.image.as_ref().or(self.add.as_ref())
+    pub(crate) fn path(&self) -> Result<&PathBuf, Failure> {
+        named(self.image.as_ref(), self.add.as_ref())
     }
 }
 
@@ -162,7 +199,7 @@ pub(crate) struct SealArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["operations", "enable", "set", "operations_dir", "keep_free_space"]
+        conflicts_with_all = ["operations", "enable", "set", "keep_free_space"]
     )]
     pub(crate) plan: Option<PathBuf>,
 
@@ -198,7 +235,9 @@ pub(crate) enum VerifyArg {
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
-    pub(crate) image: ImageArgs,
+    pub(crate) image: NamedArgs,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
     #[command(flatten)]
     pub(crate) json: JsonArg,
 }
@@ -231,10 +270,16 @@ pub(crate) struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Taken for the other commands' sake: a schema is JSON
+    #[arg(long, hide = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
-    /// The disk image whose commit was interrupted
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) image: NamedArgs,
     #[command(flatten)]
     pub(crate) json: JsonArg,
 }

@@ -20,8 +20,12 @@ pub(crate) fn load(folders: &[PathBuf]) -> Result<Catalogue, Failure> {
 }
 
 /// The list as virt-sysprep prints it: name, a star where it runs by default, what it does.
-pub(crate) fn list(folders: &[PathBuf]) -> Result<ExitCode, Failure> {
+pub(crate) fn list(folders: &[PathBuf], json: bool) -> Result<ExitCode, Failure> {
     let catalogue = load(folders)?;
+    if json {
+        out::json(&catalogue.operations().map(Operation::describe).collect::<Vec<_>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let width = catalogue.operations().map(|it| it.name.len()).max().unwrap_or(0);
     let text: String = catalogue
         .operations()
@@ -38,15 +42,11 @@ pub(crate) fn list(folders: &[PathBuf]) -> Result<ExitCode, Failure> {
 pub(crate) fn operations(args: &OperationsArgs) -> Result<ExitCode, Failure> {
     let catalogue = load(&args.operations_dir)?;
     let Some(name) = &args.name else {
-        if args.json.json {
-            out::json(&catalogue.operations().map(Operation::describe).collect::<Vec<_>>())?;
-            return Ok(ExitCode::SUCCESS);
-        }
         if args.markdown {
             out::text(&markdown(&catalogue))?;
             return Ok(ExitCode::SUCCESS);
         }
-        return list(&args.operations_dir);
+        return list(&args.operations_dir, args.json.json);
     };
     let Some(operation) = catalogue.get(name) else {
         let near = operation::nearest(name, catalogue.operations().map(|it| it.name.as_str()));
@@ -75,7 +75,7 @@ fn explain(operation: &Operation) -> String {
     }
     text.push_str("\nsteps\n");
     for step in &operation.steps {
-        text.push_str(&format!("  {:<9}", step.verb));
+        text.push_str(&format!("  {}", step.verb));
         let conditions = self::conditions(&step.when);
         if !conditions.is_empty() {
             text.push_str(&format!(" (when {conditions})"));

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use sysprep_rs::apply::ApplyError;
+
 /// A failure: one line that names the file, the place and what to do.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -24,6 +26,12 @@ impl Failure {
         } else {
             Self::new(format!("{path}: {message}"))
         }
+    }
+
+    /// Applying to `path` failed; a command that helps names the path, too.
+    pub(crate) fn of(path: &std::path::Path, error: &ApplyError) -> Self {
+        let command = format!("'sysprep-rs recover {}'", path.display());
+        Self::at(path, error.to_string().replace("'sysprep-rs recover IMAGE'", &command))
     }
 
     /// The command line is at fault: exit code 2.

@@ -8,13 +8,10 @@ use sysprep_rs::report::text;
 use super::args::InspectArgs;
 use super::failure::Failure;
 use super::opened::Opened;
-use super::{catalogue, out};
+use super::out;
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
-    if args.image.list_operations {
-        return catalogue::list(&[]);
-    }
-    let opened = Opened::open(&args.image, Access::Audit)?;
+    let opened = Opened::open(args.image.path()?, &args.open, Access::Audit)?;
     let found = opened.inspection();
     if args.json.json {
         out::json(&found)?;

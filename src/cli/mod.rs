@@ -6,6 +6,9 @@ mod failure;
 mod inspect;
 mod opened;
 mod out;
+mod plan_file;
+mod progress;
+mod recover;
 mod run;
 mod stopwatch;
 mod support;
@@ -39,8 +42,8 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Operations(args) => catalogue::operations(&args),
         Command::Check(args) => catalogue::check(&args),
-        Command::Schema => catalogue::schema(),
+        Command::Schema(_) => catalogue::schema(),
         Command::Support(args) => support::support(&args),
-        Command::Recover(args) => run::recover(&args),
+        Command::Recover(args) => recover::recover(&args),
     }
 }

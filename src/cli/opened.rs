@@ -8,7 +8,7 @@ use sysprep_rs::image::{Access, Format, Image, OpenOptions};
 use sysprep_rs::plan::{FilesystemFacts, ImageFacts};
 use sysprep_rs::report::{ImageReport, Inspection};
 
-use super::args::ImageArgs;
+use super::args::OpenArgs;
 use super::failure::Failure;
 
 /// An opened image with what is on it.
@@ -17,21 +17,24 @@ pub(crate) struct Opened {
     pub(crate) image: Image,
     pub(crate) disk: Disk,
     pub(crate) guests: Vec<Guest>,
+    /// What makes one doubt that the image is in the format it was said to be in.
+    pub(crate) doubt: Option<&'static str>,
 }
 
 impl Opened {
-    /// Opens the image that the arguments name.
-    pub(crate) fn open(args: &ImageArgs, access: Access) -> Result<Self, Failure> {
-        let path = args.path().ok_or_else(|| Failure::usage("no image is named"))?.clone();
+    /// Opens an image.
+    pub(crate) fn open(path: &Path, args: &OpenArgs, access: Access) -> Result<Self, Failure> {
+        let path = path.to_owned();
         let format = format(&args.format)?;
         let options = OpenOptions { format, allow_backing: args.allow_backing };
         let (image, recovery) =
-            apply::open(&path, &options, access).map_err(|it| Failure::at(&path, it))?;
+            apply::open(&path, &options, access).map_err(|it| Failure::of(&path, &it))?;
         if let Recovery::Finished(_) = recovery {
             eprintln!("sysprep-rs: {}: an interrupted seal was finished first", path.display());
         }
+        let doubt = doubt(&image);
         let (disk, guests) = look(&path, &image)?;
-        Ok(Self { path, image, disk, guests })
+        Ok(Self { path, image, disk, guests, doubt })
     }
 
     /// What identifies the image to a plan.
@@ -58,8 +61,20 @@ impl Opened {
             allocated: self.image.allocated_size(),
             sha256: None,
         };
-        Inspection::new(image, &self.disk, &self.guests)
+        let mut found = Inspection::new(image, &self.disk, &self.guests);
+        found.warnings.extend(self.doubt.map(str::to_owned));
+        found
     }
+}
+
+/// A qcow2 file begins with these four bytes, whatever `--format` says.
+const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
+
+fn doubt(image: &Image) -> Option<&'static str> {
+    let mut magic = [0; 4];
+    image.host().read_at(0, &mut magic).ok()?;
+    (image.format() == Format::Raw && magic == QCOW2_MAGIC)
+        .then_some("the content looks like qcow2: --format raw treats it as a raw disk")
 }
 
 fn look(path: &Path, image: &Image) -> Result<(Disk, Vec<Guest>), Failure> {

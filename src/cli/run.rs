@@ -1,37 +1,36 @@
-//! `audit`, `seal` and `recover`.
+//! `audit` and `seal`.
 
 use std::env;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sysprep_rs::apply::verify::VerifyLevel;
-use sysprep_rs::apply::{self, ApplyError, Committed, Recovery, Replan};
+use sysprep_rs::apply::{self, ApplyError, Committed, Replan};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{self, Access, ExportOptions, Format, Image, OpenOptions};
 use sysprep_rs::operation::{Operation, Selection, StepError};
-use sysprep_rs::plan::{self, FilesystemFacts, Outcome, Plan, PlanError, PlanOptions};
+use sysprep_rs::plan::{self, FilesystemFacts, Outcome, Plan, PlanError, PlanOptions, TIMES};
 use sysprep_rs::report::{Command, FreedReport, Report, SealReport, text};
 use sysprep_rs::volume::VolumeId;
 
-use super::args::{AuditArgs, RecoverArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
+use super::args::{AuditArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
 use super::failure::Failure;
 use super::opened::{self, Opened};
 use super::stopwatch::Stopwatch;
-use super::{SOMETHING_TO_CLEAN, catalogue, out};
+use super::{SOMETHING_TO_CLEAN, catalogue, out, plan_file};
 
 /// `audit`: the dry run. Nothing here can write to the image: it is opened for reading.
 pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     check_flags(&args.say)?;
     if args.image.list_operations {
-        return catalogue::list(&args.select.operations_dir);
+        return catalogue::list(&args.select.operations_dir, args.say.json);
     }
-    let mut watch = Stopwatch::new(args.say.trace);
+    let mut watch = Stopwatch::new(&args.say);
     let operations = selected(&args.select)?;
-    let opened = watch.stage("open", || Opened::open(&args.image, Access::Audit))?;
+    let path = args.image.path()?;
+    let opened = watch.stage("open", || Opened::open(path, &args.image.open, Access::Audit))?;
     let plan = watch.stage("plan", || make_plan(&opened, &operations, &args.select))?;
     let mut report = report_of(Command::Audit, &opened, &plan)?;
     if args.say.digest {
@@ -40,27 +39,14 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     }
     report.timings = watch.stages();
     say(&report, &args.say)?;
-    found_a_guest(&opened)?;
+    found_a_guest(&opened, &args.say)?;
     if let Some(file) = &args.save_plan {
-        save_plan(&plan, file, &opened.path)?;
+        plan_file::save(&plan, file, &opened.path)?;
     }
     Ok(match report.totals.changes {
         0 if report.refusals.is_empty() => ExitCode::SUCCESS,
         _ => ExitCode::from(SOMETHING_TO_CLEAN),
     })
-}
-
-/// Writes a plan to a file, which is never the image.
-fn save_plan(plan: &Plan, file: &Path, image: &Path) -> Result<(), Failure> {
-    let same = match (fs::metadata(file), fs::metadata(image)) {
-        (Ok(file), Ok(image)) => (file.dev(), file.ino()) == (image.dev(), image.ino()),
-        _ => false,
-    };
-    if same {
-        return Err(Failure::usage("--save-plan names the image itself; name another file"));
-    }
-    let json = plan.to_json().map_err(Failure::new)?;
-    fs::write(file, json).map_err(|it| Failure::at(file, it))
 }
 
 /// Flags that virt-sysprep has and that mean nothing here are answered, not swallowed.
@@ -105,8 +91,11 @@ fn make_plan(
 /// The time given to what is changed: `SOURCE_DATE_EPOCH`, or the clock in whole seconds.
 fn now() -> Result<Timestamp, Failure> {
     let seconds = match env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().map_err(|_| {
-            Failure::usage(format!("SOURCE_DATE_EPOCH='{text}': write seconds since 1970"))
+        Ok(text) => text.parse().ok().filter(|it| TIMES.contains(it)).ok_or_else(|| {
+            let (first, last) = (TIMES.start(), TIMES.end());
+            Failure::usage(format!(
+                "SOURCE_DATE_EPOCH='{text}': write seconds since 1970, from {first} to {last}"
+            ))
         })?,
         Err(env::VarError::NotPresent) => SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -143,20 +132,30 @@ fn sha256(path: &Path, image: &Image) -> Result<String, Failure> {
 pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     check_flags(&args.say)?;
     if args.image.list_operations {
-        return catalogue::list(&args.select.operations_dir);
+        return catalogue::list(&args.select.operations_dir, args.say.json);
     }
     let output = Output::of(args)?;
-    let mut watch = Stopwatch::new(args.say.trace);
+    let mut watch = Stopwatch::new(&args.say);
     // The new file is another: the source only has to be read.
     let access = if output.is_some() || args.dry_run { Access::Audit } else { Access::Seal };
-    let operations = match args.plan {
+    let mut operations = match args.plan {
         Some(_) => Vec::new(),
         None => selected(&args.select)?,
     };
-    let opened = watch.stage("open", || Opened::open(&args.image, access))?;
-    let plan = match &args.plan {
-        Some(file) => load_plan(file)?,
+    let planned = args.plan.as_deref().map(plan_file::load).transpose()?;
+    let path = args.image.path()?;
+    let opened = watch.stage("open", || Opened::open(path, &args.image.open, access))?;
+    let mut not_proved = Vec::new();
+    let plan = match planned {
         None => watch.stage("plan", || make_plan(&opened, &operations, &args.select))?,
+        Some(plan) => {
+            let folders = &args.select.operations_dir;
+            match watch.stage("plan", || plan_file::operations(&plan, &opened, folders))? {
+                Ok(same) => operations = same,
+                Err(why) => not_proved.push(format!("planning again yields nothing: {why}")),
+            }
+            plan
+        }
     };
     let mut report = report_of(Command::Seal, &opened, &plan)?;
     if args.say.digest {
@@ -166,12 +165,12 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     if args.dry_run {
         report.timings = watch.stages();
         say(&report, &args.say)?;
-        return found_a_guest(&opened);
+        return found_a_guest(&opened, &args.say);
     }
     can_be_sealed(&opened, &plan)?;
 
-    let failed = |error: ApplyError| Failure::at(&opened.path, error);
-    let staged = apply::stage(&opened.image, &plan).map_err(failed)?;
+    let failed = |error: ApplyError| Failure::of(&opened.path, &error);
+    let staged = watch.during("stage", || apply::stage(&opened.image, &plan)).map_err(failed)?;
     let replan = |disk: &Disk| {
         let options = PlanOptions {
             image: plan.image.clone(),
@@ -184,16 +183,19 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
             .map_err(|error| PlanError::Guest(VolumeId("disk".into()), StepError::Guest(error)))?;
         plan::plan(&guests, &operations, &options)
     };
-    let replan: Option<Replan<'_>> = if args.plan.is_some() { None } else { Some(&replan) };
-    let verified = staged.verify(args.verify.into(), replan).map_err(failed)?;
-    let committed = match &output {
+    let replan: Option<Replan<'_>> = if not_proved.is_empty() { Some(&replan) } else { None };
+    let verified =
+        watch.during("verify", || staged.verify(args.verify.into(), replan)).map_err(failed)?;
+    let committed = watch.during("write", || match &output {
         Some(it) => {
             let options = ExportOptions { overwrite: args.force };
             let format = it.format.unwrap_or(opened.image.format());
-            verified.export(&it.path, format, &options).map_err(failed)?
+            verified
+                .export(&it.path, format, &options)
+                .map_err(|error| Failure::of(&it.path, &error))
         }
-        None => verified.commit().map_err(failed)?,
-    };
+        None => verified.commit().map_err(failed),
+    })?;
     for (stage, took) in [
         ("stage", committed.timings.stage),
         ("verify", committed.timings.verify),
@@ -202,11 +204,11 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     ] {
         watch.add(stage, took);
     }
-    let mut sealed = sealed(&committed, output.as_ref());
+    let mut sealed = sealed(&committed, output.as_ref(), not_proved);
     if args.say.digest {
         let path = output.as_ref().map_or(&opened.path, |it| &it.path).clone();
         let format = output.as_ref().and_then(|it| it.format).unwrap_or(opened.image.format());
-        let allow_backing = args.image.allow_backing;
+        let allow_backing = args.image.open.allow_backing;
         // Its lock would keep us from opening it again.
         drop(opened);
         let options = OpenOptions { format: Some(format), allow_backing };
@@ -248,10 +250,14 @@ impl Output {
             (Ok(path), Ok(other)) => path == other,
             _ => false,
         };
-        if args.image.path().is_some_and(same) {
+        if same(args.image.path()?) {
             return Err(Failure::usage(
                 "--output names the image itself; leave it out to seal in place",
             ));
+        }
+        // Asked again when it is written; here, before the work is done.
+        if !args.force && path.symlink_metadata().is_ok_and(|it| !it.is_dir()) {
+            return Err(Failure::at(path, "the file exists already; --force replaces it"));
         }
         let format = args.output_format.as_deref().map(opened::format).transpose()?.flatten();
         Ok(Some(Self { path: path.clone(), format }))
@@ -267,22 +273,23 @@ impl From<VerifyArg> for VerifyLevel {
     }
 }
 
-fn load_plan(file: &Path) -> Result<Plan, Failure> {
-    let text = fs::read_to_string(file).map_err(|it| Failure::at(file, it))?;
-    Plan::from_json(&text).map_err(|it| Failure::new(format!("{}:{it}", file.display())))
-}
-
-/// An image without a guest is most often the wrong image: that is an error, after the report.
-fn found_a_guest(opened: &Opened) -> Result<ExitCode, Failure> {
-    if opened.guests.is_empty() {
-        return Err(no_guest(opened));
+/// An image without a guest is most often the wrong image: that is an error, after the report,
+/// which says why where it is text that was printed.
+fn found_a_guest(opened: &Opened, args: &SayArgs) -> Result<ExitCode, Failure> {
+    match (opened.guests.is_empty(), args.quiet || args.json) {
+        (false, _) => Ok(ExitCode::SUCCESS),
+        (true, true) => Err(no_guest(opened)),
+        (true, false) => Err(Failure::at(&opened.path, "no operating system found, see above")),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn no_guest(opened: &Opened) -> Failure {
     let found = opened.inspection();
-    Failure::at(&opened.path, format!("no operating system found{}", text::why_no_guest(&found)))
+    let mut message = format!("no operating system found{}", text::why_no_guest(&found));
+    if let Some(doubt) = opened.doubt {
+        message = format!("{message}; {doubt}");
+    }
+    Failure::at(&opened.path, message)
 }
 
 /// Whether a plan can be applied to the image: there is a guest, and no operation failed.
@@ -304,7 +311,7 @@ fn can_be_sealed(opened: &Opened, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn sealed(committed: &Committed, output: Option<&Output>) -> SealReport {
+fn sealed(committed: &Committed, output: Option<&Output>, not_proved: Vec<String>) -> SealReport {
     let mut proofs: Vec<String> = committed.proofs.iter().map(ToString::to_string).collect();
     if committed.replanned {
         proofs.push("planning again yields nothing".into());
@@ -322,32 +329,11 @@ fn sealed(committed: &Committed, output: Option<&Output>) -> SealReport {
             })
             .collect(),
         proofs,
+        not_proved,
         written: committed.bytes_written,
         discarded: committed.bytes_punched,
         file_size: committed.after.file,
         allocated: committed.after.allocated,
         sha256: None,
     }
-}
-
-/// `recover`.
-pub(crate) fn recover(args: &RecoverArgs) -> Result<ExitCode, Failure> {
-    // Without this a mistyped name would pass for an image that needs nothing.
-    args.image.metadata().map_err(|it| Failure::at(&args.image, it))?;
-    let recovery = apply::recover(&args.image).map_err(|it| Failure::at(&args.image, it))?;
-    let (word, sentence) = match recovery {
-        Recovery::Nothing => ("nothing", "no seal was interrupted, nothing to do"),
-        Recovery::Forgotten => {
-            ("forgotten", "a seal was interrupted before it wrote the image: untouched as it was")
-        }
-        Recovery::Finished(_) => ("finished", "an interrupted seal was finished"),
-    };
-    if args.json.json {
-        out::json(
-            &serde_json::json!({ "image": args.image.display().to_string(), "recovery": word }),
-        )?;
-    } else {
-        out::text(&format!("{}: {sentence}\n", args.image.display()))?;
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -2,26 +2,37 @@
 
 use std::time::{Duration, Instant};
 
-/// Measures stages one after the other, and says on standard error what is being done (`-x`).
+use super::args::SayArgs;
+use super::progress::Progress;
+
+/// Measures stages one after the other, and says on standard error what is being done: always with
+/// `-x`, and what takes long where that is a terminal.
 pub(crate) struct Stopwatch {
     trace: bool,
+    progress: Progress,
     stages: Vec<(String, f64)>,
 }
 
 impl Stopwatch {
-    pub(crate) fn new(trace: bool) -> Self {
-        Self { trace, stages: Vec::new() }
+    pub(crate) fn new(say: &SayArgs) -> Self {
+        let shown = !say.quiet && !say.trace;
+        Self { trace: say.trace, progress: Progress::new(shown), stages: Vec::new() }
     }
 
     /// Runs one stage.
-    pub(crate) fn stage<T>(&mut self, name: &str, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn stage<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = self.during(name, work);
+        self.add(name, start.elapsed());
+        result
+    }
+
+    /// Runs one stage whose time is [added](Self::add) later, from a closer measurement.
+    pub(crate) fn during<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
         if self.trace {
             eprintln!("{name} …");
         }
-        let start = Instant::now();
-        let result = work();
-        self.add(name, start.elapsed());
-        result
+        self.progress.during(name, work)
     }
 
     /// Adds a stage that was measured elsewhere.

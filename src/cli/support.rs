@@ -49,8 +49,7 @@ pub(crate) fn support(args: &JsonArg) -> Result<ExitCode, Failure> {
         out::json(&rows)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text =
-        format!("{:<11} {:<7} {:<5} {:<5} {:<7} {}\n", "", "", "read", "edit", "create", "");
+    let mut text = format!("{:<11} {:<7} {:<5} {:<5} create\n", "", "", "read", "edit");
     for row in &rows {
         let yes = |it: bool| if it { "yes" } else { "-" };
         text.push_str(&format!(

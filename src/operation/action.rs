@@ -60,6 +60,51 @@ pub enum Action {
     },
 }
 
+/// How many objects a change is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Objects {
+    /// Files, symlinks, devices: everything that is no directory.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+}
+
+impl Objects {
+    /// One object of this kind.
+    pub fn one(kind: Kind) -> Self {
+        Self::among(1, u64::from(kind == Kind::Directory))
+    }
+
+    /// `nodes` objects, of which so many are directories.
+    pub fn among(nodes: u64, directories: u64) -> Self {
+        Self { files: nodes.saturating_sub(directories), directories }
+    }
+}
+
+impl std::ops::AddAssign for Objects {
+    fn add_assign(&mut self, other: Self) {
+        self.files = self.files.saturating_add(other.files);
+        self.directories = self.directories.saturating_add(other.directories);
+    }
+}
+
+impl Action {
+    /// How many bytes of content go by it.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Remove { bytes, .. } => *bytes,
+            Self::CreateFile { replaces, .. }
+            | Self::CreateDirectory { replaces, .. }
+            | Self::CreateSymlink { replaces, .. } => replaces.map_or(0, |gone| gone.bytes),
+            Self::Update { content: None, .. } => 0,
+            Self::Update { content: Some(content), bytes_before, .. } => {
+                bytes_before.saturating_sub(content.len() as u64)
+            }
+        }
+    }
+}
+
 /// What a new object takes the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

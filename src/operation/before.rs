@@ -26,6 +26,8 @@ pub(crate) struct Survey {
     pub(crate) digest: Digest,
     /// How many nodes there are, the path's own included.
     pub(crate) nodes: u64,
+    /// How many of them are directories.
+    pub(crate) directories: u64,
     /// How many bytes of content only these names hold.
     pub(crate) bytes: u64,
     /// Why it should not be removed: what is immutable or encrypted, and where below.
@@ -144,7 +146,8 @@ struct Ahead {
 pub(crate) fn survey(fs: &dyn ReadFs, top: Node) -> Result<Survey, FsError> {
     let mut hasher = blake3::Hasher::new();
     let stat = feed_node(&mut hasher, fs, top)?;
-    let mut found = Survey { digest: absent(), nodes: 1, bytes: 0, obstacle: None };
+    let directories = u64::from(stat.kind == Kind::Directory);
+    let mut found = Survey { digest: absent(), nodes: 1, directories, bytes: 0, obstacle: None };
     let mut links = HashMap::new();
     count(&mut found, &mut links, top, &stat);
     if let Some(why) = obstacle(&stat) {
@@ -173,6 +176,8 @@ pub(crate) fn survey(fs: &dyn ReadFs, top: Node) -> Result<Survey, FsError> {
             feed_bytes(&mut hasher, entry.name);
             feed_stat(&mut hasher, entry.node, &stat);
             found.nodes = found.nodes.saturating_add(1);
+            let directories = u64::from(stat.kind == Kind::Directory);
+            found.directories = found.directories.saturating_add(directories);
             count(&mut found, &mut links, entry.node, &stat);
             if let (None, Some(why)) = (&found.obstacle, obstacle(&stat)) {
                 found.obstacle = Some(format!("{why} ('{}' in it)", escape(entry.name)));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::load::Operation;
 use super::problem::{At, LoadError, Problem, did_you_mean};
+use crate::text_file;
 
 /// `(file, text)` of every file under `operations/`.
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/operations.rs"));
@@ -170,11 +171,7 @@ pub fn load_file(path: &Path) -> Result<Operation, CatalogueError> {
 }
 
 fn read(path: &Path) -> Result<String, CatalogueError> {
-    let failed = |error| CatalogueError::Read(path.to_owned(), error);
-    if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES {
-        return Err(failed(io::Error::other("larger than 1 MiB, and no operation is")));
-    }
-    fs::read_to_string(path).map_err(failed)
+    text_file::read(path, FILE_BYTES).map_err(|error| CatalogueError::Read(path.to_owned(), error))
 }
 
 fn collect(folder: &Path, depth: usize, into: &mut Vec<PathBuf>) -> Result<(), CatalogueError> {

@@ -13,7 +13,9 @@ use crate::guest::{Guest, Place, Unread};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
+mod follow;
 mod pending;
+mod removal;
 mod search;
 
 pub use pending::Proposal;
@@ -32,41 +34,6 @@ const REFUSALS: usize = 1000;
 
 /// Symlinks that one path may lead through, those not yet made included: Linux's `MAXSYMLINKS`.
 const SYMLINKS: usize = 40;
-
-/// Directories that a guest does not live without: what is in them may go, they do not.
-const ESSENTIAL: &[&str] = &[
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/home",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/media",
-    "/mnt",
-    "/opt",
-    "/proc",
-    "/root",
-    "/run",
-    "/sbin",
-    "/srv",
-    "/sys",
-    "/tmp",
-    "/usr",
-    "/usr/bin",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/sbin",
-    "/usr/share",
-    "/var",
-    "/var/cache",
-    "/var/lib",
-    "/var/log",
-    "/var/spool",
-    "/var/tmp",
-];
 
 /// A path that a step did not change although it was asked to, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,6 +214,17 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// What is at a name in a directory that was found; a symlink is followed.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn within(&self, dir: &Target, name: &[u8]) -> Result<Option<Target>, StepError> {
+        match self.child(&dir.path, dir.path.join(name), &dir.matched)? {
+            Some(found) => self.followed(found),
+            None => Ok(None),
+        }
+    }
+
     /// A name in a canonical directory.
     fn child(
         &self,
@@ -278,41 +256,6 @@ impl<'a> Draft<'a> {
             matched: matched.to_owned(),
             place: None,
         }))
-    }
-
-    /// The file that a found path leads to: itself, or what a symlink points at inside the guest.
-    ///
-    /// # Errors
-    /// The guest cannot be read.
-    pub fn followed(&self, target: Target) -> Result<Option<Target>, StepError> {
-        if target.kind != Some(Kind::Symlink) {
-            return Ok(Some(target));
-        }
-        let found = self.at(&target.path, true)?;
-        Ok(found.map(|found| Target { matched: target.matched, ..found }))
-    }
-
-    fn link(&self, target: &Target) -> Result<Vec<u8>, StepError> {
-        match self.pending.get(&target.path).map(|pending| &pending.after) {
-            Some(After::Symlink { target, .. }) => Ok(target.clone()),
-            _ => match &target.place {
-                Some(place) => {
-                    place.link_target().map_err(|error| StepError::Fs(target.path.clone(), error))
-                }
-                None => Ok(Vec::new()),
-            },
-        }
-    }
-
-    /// A symlink's target as the steps so far will leave it.
-    ///
-    /// # Errors
-    /// The guest cannot be read.
-    pub fn link_target(&self, target: &Target) -> Result<Option<Vec<u8>>, StepError> {
-        if target.kind != Some(Kind::Symlink) {
-            return Ok(None);
-        }
-        self.link(target).map(Some)
     }
 
     /// A regular file's content as the steps so far will leave it. `None` when it is no regular
@@ -388,55 +331,6 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Removes a path, a directory with everything below it. A mount point is emptied, and so is
-    /// a directory above one: the way to it stays. A symlink goes itself, never what it points at.
-    ///
-    /// # Errors
-    /// The guest cannot be read; too many changes.
-    pub fn remove(&mut self, target: &Target, kept: &Kept) -> Result<(), StepError> {
-        if kept.0.contains(&target.path) {
-            return Ok(());
-        }
-        if target.kind == Some(Kind::Directory) {
-            let tree = &self.guest.tree;
-            let below = |path: &GuestPath| path != &target.path && path.starts_with(&target.path);
-            let mount = target.place.as_ref().is_some_and(|place| tree.is_mount_point(place));
-            if mount
-                || tree.mounts().iter().any(|mount| below(&mount.at))
-                || kept.0.iter().any(below)
-            {
-                for child in self.children(target)? {
-                    self.remove(&child, kept)?;
-                }
-                return Ok(());
-            }
-            let path = target.path.to_bytes();
-            if ESSENTIAL.iter().any(|it| it.as_bytes() == path) {
-                self.refuse(&target.path, "a directory that the guest needs");
-                return Ok(());
-            }
-        }
-        // Whatever was planned below goes with it.
-        let below: Vec<GuestPath> = self
-            .pending
-            .range(target.path.clone()..)
-            .skip_while(|(path, _)| **path == target.path)
-            .take_while(|(path, _)| path.starts_with(&target.path))
-            .map(|(path, _)| path.clone())
-            .collect();
-        let Some(original) = self.original(target, true)? else { return Ok(()) };
-        let mut by = Vec::new();
-        for path in below {
-            if let Some(pending) = self.pending.remove(&path) {
-                by.extend(pending.by);
-            }
-        }
-        let why = format!("matches {}", target.matched);
-        self.put(target, original, After::Absent, why)?;
-        self.attribute(&target.path, &by);
-        Ok(())
-    }
-
     /// What is in a directory, as the steps so far will leave it, sorted.
     ///
     /// # Errors
@@ -444,7 +338,7 @@ impl<'a> Draft<'a> {
     pub fn children(&mut self, dir: &Target) -> Result<Vec<Target>, StepError> {
         let mut paths = BTreeSet::new();
         if let Some(place) = &dir.place
-            && !self.pending.get(&dir.path).is_some_and(Pending::hides)
+            && !self.pending.get(&dir.path).map_or_else(|| self.hidden(&dir.path), Pending::hides)
         {
             let read = self.guest.tree.entries(place, &mut |entry| {
                 paths.insert(dir.path.join(entry.name));
@@ -537,31 +431,6 @@ impl<'a> Draft<'a> {
             New::Symlink(target) => After::Symlink { target, owned },
         };
         self.put(target, original, after, why.into())
-    }
-
-    /// A directory that was removed and is wanted again stays, and keeps its labels: what is in it
-    /// goes. Whether this is such a one.
-    fn made_again(&mut self, target: &Target, owned: Owned) -> Result<bool, StepError> {
-        let Some(Pending { original: Some(original), after: After::Absent, .. }) =
-            self.pending.get(&target.path)
-        else {
-            return Ok(false);
-        };
-        if original.stat.kind != Kind::Directory {
-            return Ok(false);
-        }
-        let place = original.place.clone();
-        let Some(removed) = self.pending.remove(&target.path) else { return Ok(false) };
-        let Some(dir) = self.target(place, &target.matched)? else { return Ok(false) };
-        for child in self.children(&dir)? {
-            self.remove(&child, &Kept::default())?;
-            if let Some(pending) = self.pending.get_mut(&child.path) {
-                pending.by.clone_from(&removed.by);
-                pending.why.clone_from(&removed.why);
-            }
-        }
-        self.set_owned(&dir, owned, format!("names {}", target.path))?;
-        Ok(true)
     }
 
     /// Whether the directory of a new path takes it.
@@ -692,7 +561,7 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        Ok((proposals, refused))
+        Ok(removal::once(proposals, refused))
     }
 }
 

@@ -22,7 +22,7 @@ mod targets;
 mod when;
 mod yaml;
 
-pub use action::{Action, Replaced};
+pub use action::{Action, Objects, Replaced};
 pub use before::before;
 pub use catalogue::{Catalogue, CatalogueError, load_file};
 pub use draft::{CHANGES, Draft, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target};

@@ -512,7 +512,7 @@ fn checked(shape: &Shape, text: String) -> Result<Value, String> {
             if let Some(c) = text.chars().find(|c| "*?[]{}".contains(*c)) {
                 return Err(format!("'{text}' is one path and takes no wildcard ('{c}')"));
             }
-            absolute(&text)?;
+            check_path(&text)?;
             Ok(Value::Text(text))
         }
         Shape::Pattern => check_pattern(&text).map(|()| Value::Text(text)),
@@ -549,6 +549,26 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("'{name}' has a meaning of its own in --operations; choose another"));
     }
     Ok(())
+}
+
+/// Linux's `PATH_MAX` without the final NUL: neither a path nor a symlink's target is longer.
+pub(crate) const PATH_BYTES: usize = 4095;
+
+/// Linux's `NAME_MAX`, and that of every filesystem here.
+const NAME_BYTES: usize = 255;
+
+/// A path that can be made.
+fn check_path(text: &str) -> Result<(), String> {
+    if text.len() > PATH_BYTES {
+        return Err(format!("a path of {} bytes; {PATH_BYTES} are possible", text.len()));
+    }
+    let path = absolute(text)?;
+    match path.names().find(|name| name.len() > NAME_BYTES) {
+        Some(name) => {
+            Err(format!("a name of {} bytes in it; {NAME_BYTES} are possible", name.len()))
+        }
+        None => Ok(()),
+    }
 }
 
 fn absolute(text: &str) -> Result<GuestPath, String> {

@@ -79,6 +79,7 @@ pub struct Targets {
     pub(super) scan: Option<Scan>,
     pub(super) containing: Option<Regex>,
     pub(super) unless: Option<Regex>,
+    follow: bool,
 }
 
 impl fmt::Debug for Targets {
@@ -101,6 +102,7 @@ impl Targets {
             scan: None,
             containing: fields.regex("containing"),
             unless: fields.regex("unless"),
+            follow: false,
         };
         if fields.has("names") != fields.has("under") {
             let message =
@@ -138,6 +140,17 @@ impl Targets {
     /// Whether an object of this kind is meant.
     pub(super) fn fits(&self, kind: Kind) -> bool {
         self.only.is_empty() || self.only.iter().any(|kinds| kinds.fits(kind))
+    }
+
+    /// The same for a verb that is about what a symlink leads to.
+    pub(crate) fn following(mut self) -> Self {
+        self.follow = true;
+        self
+    }
+
+    /// Whether the content of a symlink is that of the file it leads to.
+    pub(super) fn follows(&self) -> bool {
+        self.follow
     }
 
     /// Whether content decides too.

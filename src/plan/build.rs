@@ -6,7 +6,7 @@ use std::fmt;
 use super::outcome::{OperationOutcome, Outcome, Refusal};
 use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA};
 use crate::guest::Guest;
-use crate::operation::{Action, CHANGES, Draft, Operation, Proposal, Refused, StepError};
+use crate::operation::{CHANGES, Draft, Objects, Operation, Proposal, Refused, StepError};
 use crate::volume::VolumeId;
 
 /// Why there is no plan.
@@ -177,6 +177,8 @@ fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
     for (by, early) in worked.early.into_iter().enumerate() {
         let mine = || worked.proposals.iter().filter(|proposal| proposal.by.contains(&by));
         let changes = mine().count() as u64;
+        let mut objects = Objects::default();
+        mine().for_each(|it| objects += it.objects);
         let reason = worked.refused.iter().find(|refused| refused.by == by);
         let outcome = match (early, reason) {
             (Some(early), _) => early,
@@ -191,8 +193,9 @@ fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
             operation: name(by),
             outcome,
             changes,
-            files: mine().map(|it| extent(&it.action).0).fold(0, u64::saturating_add),
-            bytes: mine().map(|it| extent(&it.action).1).fold(0, u64::saturating_add),
+            files: objects.files,
+            directories: objects.directories,
+            bytes: mine().map(|it| it.action.bytes()).fold(0, u64::saturating_add),
         });
     }
     for refused in worked.refused {
@@ -215,23 +218,8 @@ fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
             path: proposal.path,
             before: proposal.before,
             action: proposal.action,
+            objects: proposal.objects,
             why: proposal.why,
         });
-    }
-}
-
-/// How many objects an action touches, and how many bytes of content go.
-fn extent(action: &Action) -> (u64, u64) {
-    match action {
-        Action::Remove { nodes, bytes, .. } => (*nodes, *bytes),
-        Action::CreateFile { replaces, .. }
-        | Action::CreateDirectory { replaces, .. }
-        | Action::CreateSymlink { replaces, .. } => {
-            replaces.as_ref().map_or((1, 0), |it| (it.nodes.saturating_add(1), it.bytes))
-        }
-        Action::Update { content, bytes_before, .. } => {
-            let after = content.as_ref().map_or(*bytes_before, |it| it.len() as u64);
-            (1, bytes_before.saturating_sub(after))
-        }
     }
 }

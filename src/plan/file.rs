@@ -2,11 +2,15 @@
 
 use std::fmt;
 
-use super::Plan;
+use super::{Plan, TIMES};
 use crate::digest::Digest;
 
 /// The format's number; a change that an older reader would misunderstand raises it.
 pub const SCHEMA: u32 = 1;
+
+/// The longest plan there is. 50,000 changes of some 500 bytes are 25 MB; beside them, only files
+/// that an operation rewrites are in a plan, and 4 MiB of each at most.
+pub const PLAN_BYTES: u64 = 256 << 20;
 
 /// Why a file is no plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,10 @@ impl Plan {
 
     /// What types do not say of a plan that came from a file.
     fn check(&self) -> Result<(), String> {
+        if !TIMES.contains(&self.now.seconds) || self.now.nanos > 999_999_999 {
+            let (first, last) = (TIMES.start(), TIMES.end());
+            return Err(format!("'now' is not between {first} and {last} seconds since 1970"));
+        }
         let mut earlier: Option<(u32, &crate::path::GuestPath)> = None;
         for (at, change) in self.changes.iter().enumerate() {
             let id = change.id;

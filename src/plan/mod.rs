@@ -5,20 +5,25 @@ mod file;
 mod outcome;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::fs::Timestamp;
 use crate::guest::{Disk, Facts};
-use crate::operation::{Action, Class};
+use crate::operation::{Action, Class, Objects};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
 pub use crate::operation::before;
 pub use build::{PlanError, plan};
-pub use file::{PlanFileError, SCHEMA};
+pub use file::{PLAN_BYTES, PlanFileError, SCHEMA};
 pub use outcome::{OperationOutcome, Outcome, Refusal};
+
+/// The times that a plan can give to what is changed, in seconds since 1970: from then to May 2446,
+/// where ext4's 34 bits end. A filesystem that holds fewer takes the nearest.
+pub const TIMES: RangeInclusive<i64> = 0..=(1 << 34) - (1 << 31) - 1;
 
 /// What identifies the image that a plan is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +102,8 @@ pub struct Change {
     pub before: Digest,
     /// What is done.
     pub action: Action,
+    /// How many objects that is.
+    pub objects: Objects,
     /// Which pattern or argument of the operation asks for it.
     pub why: String,
 }

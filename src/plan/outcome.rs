@@ -32,8 +32,11 @@ pub struct OperationOutcome {
     pub outcome: Outcome,
     /// How many changes it is the reason of, those that others ask for too included.
     pub changes: u64,
-    /// How many files, directories and other objects are removed, made or changed by them.
+    /// How many files and other objects that are no directories are removed, made or changed by
+    /// them.
     pub files: u64,
+    /// How many directories are.
+    pub directories: u64,
     /// How many bytes of content go by them.
     pub bytes: u64,
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::operation::{Action, Class, Replaced};
+use crate::operation::{Action, Class};
 use crate::path::GuestPath;
 use crate::plan::{Outcome, Plan, Refusal};
 use crate::volume::VolumeId;
@@ -29,8 +29,10 @@ pub struct PathReport {
     /// `set-metadata`.
     #[serde(rename = "do")]
     pub action: &'static str,
-    /// How many files, directories and other objects this is.
+    /// How many files and other objects that are no directories this is.
     pub files: u64,
+    /// How many directories.
+    pub directories: u64,
     /// How many bytes of content go.
     pub bytes: u64,
     /// Which pattern or argument of the operation asks for it.
@@ -52,8 +54,10 @@ pub struct OperationReport {
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// How many files, directories and other objects are removed, made or changed.
+    /// How many files and other objects that are no directories are removed, made or changed.
     pub files: u64,
+    /// How many directories are.
+    pub directories: u64,
     /// How many bytes of content go.
     pub bytes: u64,
     /// Each path; a removed directory is one.
@@ -68,8 +72,10 @@ pub struct Totals {
     pub operations: u64,
     /// Changed paths.
     pub changes: u64,
-    /// Files, directories and other objects.
+    /// Files and other objects that are no directories.
     pub files: u64,
+    /// Directories.
+    pub directories: u64,
     /// Bytes of content that go.
     pub bytes: u64,
 }
@@ -97,6 +103,9 @@ pub struct SealReport {
     pub filesystems: Vec<FreedReport>,
     /// What was proved before the commit, by whom, a line each.
     pub proofs: Vec<String>,
+    /// What else could have been proved and was not, and why, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_proved: Vec<String>,
     /// Bytes written to the image.
     pub written: u64,
     /// Bytes of the image made holes or zeroes.
@@ -160,21 +169,20 @@ impl Report {
                 class: class(&outcome.operation),
                 outcome: outcome.outcome.clone(),
                 files: outcome.files,
+                directories: outcome.directories,
                 bytes: outcome.bytes,
                 paths: plan
                     .changes
                     .iter()
                     .filter(|it| it.guest == outcome.guest && it.operation == outcome.operation)
-                    .map(|change| {
-                        let (action, files, bytes) = effect(&change.action);
-                        PathReport {
-                            path: change.path.clone(),
-                            action,
-                            files,
-                            bytes,
-                            why: change.why.clone(),
-                            also: change.also.clone(),
-                        }
+                    .map(|change| PathReport {
+                        path: change.path.clone(),
+                        action: name(&change.action),
+                        files: change.objects.files,
+                        directories: change.objects.directories,
+                        bytes: change.action.bytes(),
+                        why: change.why.clone(),
+                        also: change.also.clone(),
                     })
                     .collect(),
             })
@@ -184,10 +192,10 @@ impl Report {
             totals.operations += u64::from(outcome.outcome == Outcome::Changed);
         }
         for change in &plan.changes {
-            let (_, files, bytes) = effect(&change.action);
             totals.changes += 1;
-            totals.files += files;
-            totals.bytes += bytes;
+            totals.files = totals.files.saturating_add(change.objects.files);
+            totals.directories = totals.directories.saturating_add(change.objects.directories);
+            totals.bytes = totals.bytes.saturating_add(change.action.bytes());
         }
         Self {
             schema: super::SCHEMA,
@@ -211,21 +219,15 @@ impl Report {
     }
 }
 
-/// What an action is called, how many objects it is about and how many bytes of content go by it.
-fn effect(action: &Action) -> (&'static str, u64, u64) {
-    let made = |name, replaces: &Option<Replaced>| match replaces {
-        None => (name, 1, 0),
-        Some(gone) => (name, gone.nodes.saturating_add(1), gone.bytes),
-    };
+/// What an action is called.
+fn name(action: &Action) -> &'static str {
     match action {
-        Action::Remove { nodes, bytes, .. } => ("remove", *nodes, *bytes),
-        Action::CreateFile { replaces, .. } => made("create-file", replaces),
-        Action::CreateDirectory { replaces, .. } => made("create-directory", replaces),
-        Action::CreateSymlink { replaces, .. } => made("create-symlink", replaces),
-        Action::Update { content: None, .. } => ("set-metadata", 1, 0),
-        Action::Update { content: Some(content), bytes_before, .. } => {
-            let action = if content.is_empty() { "truncate" } else { "rewrite" };
-            (action, 1, bytes_before.saturating_sub(content.len() as u64))
-        }
+        Action::Remove { .. } => "remove",
+        Action::CreateFile { .. } => "create-file",
+        Action::CreateDirectory { .. } => "create-directory",
+        Action::CreateSymlink { .. } => "create-symlink",
+        Action::Update { content: None, .. } => "set-metadata",
+        Action::Update { content: Some(content), .. } if content.is_empty() => "truncate",
+        Action::Update { .. } => "rewrite",
     }
 }

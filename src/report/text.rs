@@ -7,7 +7,7 @@ use crate::guest::{Facts, MachineId};
 use crate::plan::Outcome;
 use crate::volume::Table;
 
-use super::words::{bytes, count, seconds};
+use super::words::{bytes, count, objects, seconds};
 use super::{Command, Inspection, OperationReport, PathReport, Report, VolumeReport};
 
 /// An inspection.
@@ -211,13 +211,19 @@ fn guest_operations(text: &mut String, report: &Report, guest: usize, verbose: b
         }
     }
     let width = here.iter().map(|it| it.operation.len()).max().unwrap_or(0);
+    let counted = here
+        .iter()
+        .filter(|it| it.outcome == Outcome::Changed)
+        .map(|it| objects(it.files, it.directories).len())
+        .max()
+        .unwrap_or(0);
     for (class, operations) in changed {
         let _ = writeln!(text, "\n{}", word(class).unwrap_or_default());
         for operation in operations {
-            let files = count(operation.files, "file", "files");
+            let what = objects(operation.files, operation.directories);
             let _ = writeln!(
                 text,
-                "  {:<width$}  {files:>12}  {:>9}",
+                "  {:<width$}  {what:>counted$}  {:>9}",
                 operation.operation,
                 bytes(operation.bytes),
             );
@@ -262,10 +268,10 @@ fn guest_operations(text: &mut String, report: &Report, guest: usize, verbose: b
 }
 
 fn path_line(text: &mut String, path: &PathReport) {
-    let PathReport { path, action, files, bytes: gone, also, .. } = path;
+    let PathReport { path, action, files, directories, bytes: gone, also, .. } = path;
     let _ = write!(text, "    {action:<16} {path}");
-    if *files > 1 {
-        let _ = write!(text, ", {}", count(*files, "file", "files"));
+    if *directories > 0 || *files > 1 {
+        let _ = write!(text, ", {}", objects(*files, *directories));
     }
     if *gone > 0 {
         let _ = write!(text, ", {}", bytes(*gone));
@@ -299,7 +305,7 @@ fn summary(text: &mut String, report: &Report) {
     let totals = &report.totals;
     let what = format!(
         "{} in {}, {} of content",
-        count(totals.files, "file", "files"),
+        objects(totals.files, totals.directories),
         count(totals.operations, "operation", "operations"),
         bytes(totals.bytes),
     );
@@ -308,6 +314,9 @@ fn summary(text: &mut String, report: &Report) {
         (Command::Audit, _) if totals.changes == 0 => text.push_str("Nothing to clean.\n"),
         (Command::Audit, _) => {
             let _ = writeln!(text, "To clean: {what}. Nothing was written.");
+        }
+        (Command::Seal, None) if totals.changes == 0 => {
+            text.push_str("Nothing to clean. Nothing was written.\n");
         }
         (Command::Seal, None) => {
             let _ = writeln!(text, "Would clean: {what}. Nothing was written.");
@@ -328,6 +337,9 @@ fn summary(text: &mut String, report: &Report) {
             }
             for proof in &sealed.proofs {
                 let _ = writeln!(text, "Proved: {proof}");
+            }
+            for proof in &sealed.not_proved {
+                let _ = writeln!(text, "Not proved: {proof}");
             }
             let place = report.place();
             let _ = writeln!(

@@ -28,6 +28,13 @@ pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
+/// Files and directories apart: `2 files`, `1 directory`, `2 files, 1 directory`.
+pub(crate) fn objects(files: u64, directories: u64) -> String {
+    let files = (files > 0 || directories == 0).then(|| count(files, "file", "files"));
+    let directories = (directories > 0).then(|| count(directories, "directory", "directories"));
+    files.into_iter().chain(directories).collect::<Vec<_>>().join(", ")
+}
+
 /// Digits in groups of three.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -77,5 +84,9 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(count(1_234_567, "file", "files"), "1,234,567 files");
         assert_eq!(count(1, "file", "files"), "1 file");
+        assert_eq!(objects(0, 0), "0 files");
+        assert_eq!(objects(6, 0), "6 files");
+        assert_eq!(objects(0, 1), "1 directory");
+        assert_eq!(objects(2, 1200), "2 files, 1,200 directories");
     }
 }

@@ -88,6 +88,7 @@ pub(crate) fn plan(image: &Image, changes: &BTreeMap<GuestPath, Action>) -> Plan
         path: path.clone(),
         before: plan::before(&*fs, path, action).unwrap(),
         action: action.clone(),
+        objects: Default::default(),
         why: "a test".to_owned(),
     });
     Plan {

@@ -4,7 +4,7 @@ use super::{Owned, Target, difference};
 use crate::digest::Digest;
 use crate::fs::{FsError, Kind, MetaChange, NewMeta, Stat};
 use crate::guest::Place;
-use crate::operation::action::{Action, Replaced};
+use crate::operation::action::{Action, Objects, Replaced};
 use crate::operation::before::{self, Survey};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
@@ -108,10 +108,10 @@ impl Pending {
 
     /// The one action that leads from what is there to what will be; `None` when that is nothing.
     pub(super) fn into_proposal(self, path: &GuestPath) -> Result<Option<Proposal>, FsError> {
-        let (action, before) = match &self.original {
-            None => match self.made(None) {
-                Some(action) => (action, before::absent()),
-                None => return Ok(None),
+        let (action, before, objects) = match &self.original {
+            None => match (self.made(None), self.after.kind()) {
+                (Some(action), Some(kind)) => (action, before::absent(), Objects::one(kind)),
+                _ => return Ok(None),
             },
             Some(original) => match self.changed(original)? {
                 Some(changed) => changed,
@@ -125,6 +125,7 @@ impl Pending {
             by: self.by,
             before,
             action,
+            objects,
             why: self.why,
         }))
     }
@@ -154,8 +155,8 @@ impl Pending {
         }
     }
 
-    /// The action that changes what is there, and the digest of what it finds.
-    fn changed(&self, original: &Original) -> Result<Option<(Action, Digest)>, FsError> {
+    /// The action that changes what is there, the digest of what it finds, and how much that is.
+    fn changed(&self, original: &Original) -> Result<Option<(Action, Digest, Objects)>, FsError> {
         let Original { place, stat, survey } = original;
         let fs = &**place.fs();
         let was = Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid };
@@ -172,12 +173,14 @@ impl Pending {
                 _ => before::of_node(fs, place.node)?,
             };
             let bytes_before = if stat.kind == Kind::File { stat.size } else { 0 };
-            Ok(Some((Action::Update { content, bytes_before, meta }, digest)))
+            let action = Action::Update { content, bytes_before, meta };
+            Ok(Some((action, digest, Objects::one(stat.kind))))
         };
         match &self.after {
             After::Absent => {
-                let Survey { digest, nodes, bytes, .. } = whole()?;
-                Ok(Some((Action::Remove { kind: stat.kind, nodes, bytes }, digest)))
+                let Survey { digest, nodes, directories, bytes, .. } = whole()?;
+                let action = Action::Remove { kind: stat.kind, nodes, bytes };
+                Ok(Some((action, digest, Objects::among(nodes, directories))))
             }
             After::Same { owned, .. } => update(None, difference(was, *owned)),
             After::File { content, owned } if stat.kind == Kind::File => {
@@ -194,9 +197,10 @@ impl Pending {
                 update(None, difference(Owned { mode: owned.mode, ..was }, *owned))
             }
             _ => {
-                let Survey { digest, nodes, bytes, .. } = whole()?;
+                let Survey { digest, nodes, directories, bytes, .. } = whole()?;
+                let objects = Objects::among(nodes, directories);
                 let replaced = Replaced { kind: stat.kind, nodes, bytes };
-                Ok(self.made(Some(replaced)).map(|action| (action, digest)))
+                Ok(self.made(Some(replaced)).map(|action| (action, digest, objects)))
             }
         }
     }
@@ -233,6 +237,8 @@ pub struct Proposal {
     pub before: Digest,
     /// What is done.
     pub action: Action,
+    /// How many objects that is.
+    pub objects: Objects,
     /// Which pattern or argument asks for it.
     pub why: String,
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::pending::Pending;
 use super::{CHANGES, Draft, Kept, Target};
 use crate::fs::Kind;
 use crate::guest::{Pattern, Place, Unread, Walk};
@@ -119,10 +118,8 @@ impl Draft<'_> {
                 continue;
             }
             if targets.reads_content() {
-                if target.kind != Some(Kind::File) {
-                    continue;
-                }
-                match self.content(&target)? {
+                let file = if targets.follows() { self.file(target.clone())? } else { None };
+                match self.content(file.as_ref().unwrap_or(&target))? {
                     Some(content) if targets.fits_content(&content) => {}
                     _ => continue,
                 }
@@ -190,17 +187,20 @@ impl Draft<'_> {
 
     /// The directory above that is removed or replaced, so that what was below it is gone.
     pub(super) fn hidden_by(&self, path: &GuestPath) -> Option<GuestPath> {
-        if self.pending.is_empty() {
-            return None;
-        }
-        let mut above = path.parent();
-        while let Some(dir) = above {
-            if self.pending.get(&dir).is_some_and(Pending::hides) {
-                return Some(dir);
+        let mut above = path.parent()?;
+        // The greatest pending path that is not behind `above` is the nearest directory above, or
+        // shares with it all that a directory above could be: no need to look at each.
+        loop {
+            let (near, pending) = self.pending.range(..=above.clone()).next_back()?;
+            let shared = above.names().zip(near.names()).take_while(|(a, b)| a == b).count();
+            if shared < near.depth() {
+                above.truncate(shared);
+            } else if pending.hides() {
+                return Some(near.clone());
+            } else {
+                above = near.parent()?;
             }
-            above = dir.parent();
         }
-        None
     }
 
     /// Whether what was there is gone with a directory above.

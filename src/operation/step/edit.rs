@@ -42,7 +42,7 @@ pub(super) const VERB: Verb = Verb {
         if replace.is_empty() && delete.is_empty() {
             return Err(Problem::new(fields.at(), "give 'replace', 'delete-lines' or both"));
         }
-        Ok(Arc::new(Edit { targets: Targets::from_fields(fields)?, replace, delete }))
+        Ok(Arc::new(Edit { targets: Targets::from_fields(fields)?.following(), replace, delete }))
     },
 };
 

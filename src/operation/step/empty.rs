@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Propose, StepError, Verb};
-use crate::fs::Kind;
 use crate::operation::draft::Draft;
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
 
@@ -24,10 +23,7 @@ impl Propose for Empty {
         let found = draft.find(&self.0)?;
         draft.agree();
         for target in found {
-            let Some(dir) = draft.followed(target)? else { continue };
-            if dir.kind != Some(Kind::Directory) {
-                continue;
-            }
+            let Some(dir) = draft.directory(target)? else { continue };
             let children = draft.children(&dir)?;
             draft.agree();
             for mut child in children {

@@ -116,17 +116,17 @@ impl Place {
         follow: bool,
     ) -> Result<Option<Target>, StepError> {
         if self.parents {
-            let mut above = GuestPath::root();
+            // From directory to directory, and not each from the root again.
+            let mut above = draft.at(&GuestPath::root(), true)?;
             let names = self.path.names().len().saturating_sub(1);
             for name in self.path.names().take(names) {
-                above = above.join(name);
-                match draft.at(&above, true)? {
-                    Some(target) if target.kind.is_none() => {
-                        let owned = Owned { mode: 0o755, uid: 0, gid: 0 };
-                        let why = format!("leads to {}", self.path);
-                        draft.create(&target, New::Directory, owned, why)?;
-                    }
-                    _ => {}
+                let Some(dir) = above else { break };
+                above = draft.within(&dir, name)?;
+                if let Some(missing) = above.as_mut().filter(|it| it.kind.is_none()) {
+                    let owned = Owned { mode: 0o755, uid: 0, gid: 0 };
+                    let why = format!("leads to {}", self.path);
+                    draft.create(missing, New::Directory, owned, why)?;
+                    missing.kind = Some(Kind::Directory);
                 }
             }
         }

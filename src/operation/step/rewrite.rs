@@ -1,7 +1,6 @@
 //! What steps share that turn a file's content into other content.
 
 use super::StepError;
-use crate::fs::Kind;
 use crate::operation::draft::{Draft, Target};
 use crate::operation::targets::Targets;
 
@@ -17,10 +16,7 @@ pub(super) fn rewrite(
     why: &dyn Fn(&Target) -> String,
 ) -> Result<(), StepError> {
     for target in draft.find(targets)? {
-        let Some(file) = draft.followed(target)? else { continue };
-        if file.kind != Some(Kind::File) {
-            continue;
-        }
+        let Some(file) = draft.file(target)? else { continue };
         let Some(content) = draft.content(&file)? else { continue };
         let edited = of(&content);
         if edited == content {

@@ -53,7 +53,7 @@ pub(super) const VERB: Verb = Verb {
             return Err(Problem::new(fields.at_field("value"), "'value' is one line"));
         }
         Ok(Arc::new(SetKey {
-            targets: Targets::from_fields(fields)?,
+            targets: Targets::from_fields(fields)?.following(),
             format,
             section: text("section").trim_matches(['[', ']']).to_owned(),
             key,

@@ -7,7 +7,7 @@ use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::operation::draft::{Draft, New};
 use crate::operation::problem::Problem;
-use crate::operation::shape::{Field, Shape};
+use crate::operation::shape::{Field, PATH_BYTES, Shape};
 use crate::operation::targets::Scan;
 
 pub(super) const VERB: Verb = Verb {
@@ -25,6 +25,11 @@ pub(super) const VERB: Verb = Verb {
         if fields.has("mode") {
             let message = "a symlink has no mode of its own; leave 'mode' out";
             return Err(Problem::new(fields.at_field("mode"), message));
+        }
+        let length = fields.text("target").map_or(0, str::len);
+        if length > PATH_BYTES {
+            let message = format!("'target' is {length} bytes long; {PATH_BYTES} are possible");
+            return Err(Problem::new(fields.at_field("target"), message));
         }
         Ok(Arc::new(Symlink {
             place: Place::from_fields(fields)?,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Propose, StepError, Verb};
-use crate::fs::Kind;
 use crate::operation::draft::Draft;
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
 
@@ -12,7 +11,7 @@ pub(super) const VERB: Verb = Verb {
     help: "empties regular files; owner, mode and labels stay, symlinks are followed",
     fields: &[TARGET_FIELDS],
     short: Some("paths"),
-    build: |fields| Ok(Arc::new(Truncate(Targets::from_fields(fields)?))),
+    build: |fields| Ok(Arc::new(Truncate(Targets::from_fields(fields)?.following()))),
 };
 
 #[derive(Debug)]
@@ -23,8 +22,8 @@ impl Propose for Truncate {
         let found = draft.find(&self.0)?;
         draft.agree();
         for target in found {
-            let Some(file) = draft.followed(target)? else { continue };
-            if file.kind == Some(Kind::File) && draft.size(&file)? > 0 {
+            let Some(file) = draft.file(target)? else { continue };
+            if draft.size(&file)? > 0 {
                 let why = format!("matches {}", file.matched);
                 draft.set_content(&file, Vec::new(), why)?;
             }

@@ -1,0 +1,30 @@
+//! `recover`: finishes what an interrupted seal began.
+
+use std::process::ExitCode;
+
+use sysprep_rs::apply::{self, Recovery};
+
+use super::args::RecoverArgs;
+use super::failure::Failure;
+use super::out;
+
+pub(crate) fn recover(args: &RecoverArgs) -> Result<ExitCode, Failure> {
+    let path = args.image.path()?;
+    // Without this a mistyped name would pass for an image that needs nothing.
+    path.metadata().map_err(|it| Failure::at(path, it))?;
+    let recovery = apply::recover(path).map_err(|it| Failure::of(path, &it))?;
+    let (word, sentence) = match recovery {
+        Recovery::Nothing => ("nothing", "no seal was interrupted, nothing to do"),
+        Recovery::Forgotten => {
+            ("forgotten", "a seal was interrupted before it wrote the image: untouched as it was")
+        }
+        Recovery::Finished(_) => ("finished", "an interrupted seal was finished"),
+    };
+    let image = path.display().to_string();
+    if args.json.json {
+        out::json(&serde_json::json!({ "image": image, "recovery": word }))?;
+    } else {
+        out::text(&format!("{image}: {sentence}\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,23 @@
+//! Text files of the host that the caller names: plans, operations.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Reads a regular file of at most `limit` bytes; a symlink to one is one.
+///
+/// # Errors
+/// What the host says; anything but a regular file (a pipe would wait for ever, a device may never
+/// end); a longer file; text that is not UTF-8.
+pub fn read(path: &Path, limit: u64) -> io::Result<String> {
+    // Asked before it is opened: opening a pipe waits for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut text = String::new();
+    let read = File::open(path)?.take(limit.saturating_add(1)).read_to_string(&mut text)?;
+    if read as u64 > limit {
+        return Err(io::Error::other(format!("longer than {limit} bytes, which is the limit")));
+    }
+    Ok(text)
+}
