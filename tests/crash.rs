@@ -164,7 +164,7 @@ fn a_complete_log_beside_another_image_is_refused_and_kept() {
         let other: Vec<u8> = random.bytes(old.len());
         host.replace_image(other.clone());
         let error = recover_on(&mut host).unwrap_err();
-        assert!(matches!(error, ApplyError::NotThisImage(_)), "seed {seed}: {error}");
+        assert!(matches!(error, ApplyError::NotThisImage { .. }), "seed {seed}: {error}");
         assert_eq!(host.current_image(), other, "seed {seed}");
         assert!(host.has_log(), "seed {seed}");
         host.replace_image(old);
@@ -189,6 +189,78 @@ fn a_complete_log_that_was_damaged_is_refused_and_kept() {
         assert!(host.has_log(), "byte {at}");
         host.log()[at] ^= 1;
     }
+    assert!(matches!(recover_on(&mut host).unwrap(), Recovery::Finished(_)));
+    assert_eq!(host.current_image(), bytes(&overlay));
+}
+
+/// The sectors of the ranges an overlay changes.
+fn touched(overlay: &Overlay) -> Vec<(usize, usize)> {
+    let mut sectors = Vec::new();
+    for (start, piece) in overlay.changes().pieces {
+        let (mut at, end) = (start as usize, (start + piece.len()) as usize);
+        while at < end {
+            let next = (at / 512 * 512 + 512).min(end);
+            sectors.push((at, next));
+            at = next;
+        }
+    }
+    sectors
+}
+
+#[test]
+fn an_image_that_was_changed_after_the_crash_is_not_written_over() {
+    let mut refused = 0;
+    for seed in 0..60 {
+        let mut random = Random::new("changed after a crash", seed);
+        let (old, overlay) = change(&mut random);
+        let new = bytes(&overlay);
+        let sectors = touched(&overlay);
+        // From the first operation in place on.
+        for at in 6.. {
+            let mut host = Model::new(old.clone(), Skip::Nothing);
+            host.fail_at(at, Fault::Crash);
+            let done = commit(&mut host, &overlay).is_ok();
+            if done && !host.failed() {
+                break;
+            }
+            let mut host = host.after_crash(&mut random);
+            if !host.has_log() {
+                continue;
+            }
+            let left = host.current_image().to_vec();
+            let usable: Vec<_> = sectors.iter().filter(|(_, end)| *end <= left.len()).collect();
+            let &(from, to) = usable[random.below(usable.len() as u64) as usize];
+            let byte = from + random.below((to - from) as u64) as usize;
+            let known = |at: usize| [old.get(at).copied().unwrap_or(0), new[at]];
+            let other = (0..=255).find(|value| !known(byte).contains(value)).unwrap();
+            let mut changed = left.clone();
+            changed[byte] = other;
+            host.replace_image(changed.clone());
+            let error = recover_on(&mut host).unwrap_err();
+            let context = format!("seed {seed}, crash at {at}, byte {byte}: {error}");
+            assert!(matches!(error, ApplyError::NotThisImage { .. }), "{context}");
+            assert!(error.to_string().contains("delete the log"), "{context}");
+            assert_eq!(host.current_image(), changed, "{context}");
+            assert!(host.has_log(), "{context}");
+            refused += 1;
+            // Put back as it was, it is finished.
+            host.replace_image(left);
+            assert!(matches!(recover_on(&mut host).unwrap(), Recovery::Finished(_)), "{context}");
+            assert_eq!(host.current_image(), new, "{context}");
+        }
+    }
+    assert!(refused > 200, "{refused}");
+}
+
+#[test]
+fn an_image_put_back_from_a_copy_made_before_is_sealed_by_its_log() {
+    let mut random = Random::new("put back", 0);
+    let (old, overlay) = change(&mut random);
+    let mut host = Model::new(old.clone(), Skip::Nothing);
+    host.fail_at(9, Fault::Error(io::ErrorKind::Other));
+    commit(&mut host, &overlay).unwrap_err();
+    assert_ne!(host.current_image(), old);
+    host.replace_image(old);
     assert!(matches!(recover_on(&mut host).unwrap(), Recovery::Finished(_)));
     assert_eq!(host.current_image(), bytes(&overlay));
 }

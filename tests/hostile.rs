@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use sysprep_rs::apply::redo::{Header, Sample, Writer};
+use sysprep_rs::block::Memory;
 use sysprep_rs::block::{ReadBlocks, WriteBlocks};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest;
@@ -469,17 +470,18 @@ fn plan_files() {
 
 #[test]
 fn redo_logs() {
-    let header =
-        Header { len_before: 10_000, len_after: 1 << 20, samples: vec![Sample::of(0, b"abc")] };
+    let before = Memory::from_bytes(vec![1; 10_000]);
+    let samples = vec![Sample::of(0, &[1; 5])];
+    let header = Header { len_before: 10_000, len_after: 1 << 20, zeroed: 5000, samples };
     let mut log = Vec::new();
     let mut sink = |bytes: &[u8]| {
         log.extend_from_slice(bytes);
         Ok(())
     };
     let mut writer = Writer::new(&mut sink, &header).unwrap();
-    writer.bytes(5, b"hello").unwrap();
-    writer.zero(100, 5000).unwrap();
-    writer.bytes(8192, &[9; 3000]).unwrap();
+    writer.bytes(&before, 5, b"hello").unwrap();
+    writer.zero(&before, 100, 5000).unwrap();
+    writer.bytes(&before, 8192, &[9; 3000]).unwrap();
     let trailer = writer.finish().unwrap();
     log.extend_from_slice(&trailer);
     cases("redo logs", 2000, move |random| {

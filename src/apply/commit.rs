@@ -5,6 +5,7 @@
 //! finish the commit ([`replay`]); whoever finds one without knows that the image is untouched.
 
 use std::io::{self, Read, Seek};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,9 @@ pub trait Host {
 
     /// Opens the log to read it; `None` when there is none.
     fn open_log(&self) -> io::Result<Option<Box<dyn LogSource>>>;
+
+    /// Where the log is, for messages.
+    fn log_path(&self) -> &Path;
 
     /// Removes the log.
     fn remove_log(&mut self) -> io::Result<()>;
@@ -111,11 +115,17 @@ pub fn commit(host: &mut dyn Host, overlay: &Overlay) -> Result<Written, ApplyEr
 }
 
 fn write_log(host: &mut dyn Host, overlay: &Overlay, changes: &Changes) -> io::Result<u64> {
+    let zeroes = |&(_, piece): &(u64, Piece)| match piece {
+        Piece::Zero(len) => len,
+        Piece::Bytes(_) => 0,
+    };
+    let base = &**overlay.base();
     let touched: Vec<_> = changes.pieces.iter().map(|(at, piece)| (*at, piece.len())).collect();
     let header = Header {
         len_before: changes.base_len,
         len_after: changes.len,
-        samples: redo::samples(&**overlay.base(), &touched, changes.len)?,
+        zeroed: changes.pieces.iter().map(zeroes).sum(),
+        samples: redo::samples(base, &touched, changes.len)?,
     };
     let mut length = 0;
     let mut sink = |bytes: &[u8]| {
@@ -124,8 +134,8 @@ fn write_log(host: &mut dyn Host, overlay: &Overlay, changes: &Changes) -> io::R
     };
     let mut log = Writer::new(&mut sink, &header)?;
     each_chunk(overlay, changes, &mut |record| match record {
-        Record::Bytes { at, bytes } => log.bytes(at, bytes),
-        Record::Zero { at, len } => log.zero(at, len),
+        Record::Bytes { at, bytes } => log.bytes(base, at, bytes),
+        Record::Zero { at, len } => log.zero(base, at, len),
     })?;
     let trailer = log.finish()?;
     host.sync_log()?;
@@ -161,6 +171,8 @@ fn each_chunk(
                 let mut at = start;
                 let end = start + len;
                 while at < end {
+                    // Where the file ends until it grows, a sector may be cut in two.
+                    let end = if at < changes.base_len { end.min(changes.base_len) } else { end };
                     buffer.resize((end - at).min(CHUNK as u64) as usize, 0);
                     overlay.read_at(at, &mut buffer)?;
                     each(Record::Bytes { at, bytes: &buffer })?;
@@ -195,8 +207,8 @@ pub fn replay<R: Read + Seek>(host: &mut dyn Host, mut log: Log<R>) -> Result<Wr
         if host.image()?.len() != after {
             host.set_len(after)?;
         }
-        while let Some(record) = log.next().map_err(io::Error::other)? {
-            write_record(host, record, &mut written)?;
+        while let Some(entry) = log.next().map_err(io::Error::other)? {
+            write_record(host, entry.record, &mut written)?;
         }
         host.sync_image()
     };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use super::redo::{LogError, Mismatch};
 use super::verify::Finding;
@@ -41,8 +42,14 @@ pub struct Changed {
 pub enum ApplyError {
     /// An earlier commit of this image was stopped; it has to be recovered first.
     RecoveryPending,
-    /// The log beside the image was written for another file. Nothing was written.
-    NotThisImage(Mismatch),
+    /// The image is not what the stopped commit left: it was changed since, or is another file.
+    /// Nothing was written.
+    NotThisImage {
+        /// Where it is not.
+        mismatch: Mismatch,
+        /// The log.
+        log: PathBuf,
+    },
     /// The log cannot be used. Nothing was written and nothing removed.
     Log(LogError),
     /// The plan was made for another image, or is none.
@@ -116,10 +123,12 @@ impl fmt::Display for ApplyError {
                 "an earlier run was stopped while it wrote this image; finish it with \
                  'sysprep-rs recover IMAGE'",
             ),
-            Self::NotThisImage(mismatch) => write!(
+            Self::NotThisImage { mismatch, log } => write!(
                 f,
-                "the redo log beside this image belongs to another file: {mismatch}; put the image \
-                 it was written for back and recover that, or remove the log if that image is gone"
+                "the image was changed after the interrupted seal, or is another file: {mismatch}; \
+                 nothing was written. To give up that seal, delete {}; what it wrote until it was \
+                 interrupted stays, so check the filesystems then, or restore the image from a copy",
+                log.display()
             ),
             Self::WrongImage(why) => write!(f, "the plan is not for this image: {why}"),
             Self::ChangedSince(changed) => {
@@ -247,7 +256,7 @@ impl std::error::Error for ApplyError {
             | Self::HalfWritten { source }
             | Self::LogNotRemoved { source } => Some(source),
             Self::RecoveryPending
-            | Self::NotThisImage(_)
+            | Self::NotThisImage { .. }
             | Self::WrongImage(_)
             | Self::ChangedSince(_)
             | Self::NotWritable

@@ -74,11 +74,6 @@ impl FileHost {
         Ok(Size { file: metadata.len(), allocated: metadata.blocks() * 512 })
     }
 
-    /// Where the log lies.
-    pub fn log_path(&self) -> &Path {
-        &self.log_path
-    }
-
     fn log(&mut self) -> io::Result<&mut File> {
         self.log.as_mut().ok_or_else(|| io::Error::other("no redo log was created"))
     }
@@ -194,6 +189,10 @@ impl Host for FileHost {
             ));
         }
         Ok(Some(Box::new(log)))
+    }
+
+    fn log_path(&self) -> &Path {
+        &self.log_path
     }
 
     fn remove_log(&mut self) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::ApplyError;
 use super::commit::{self, Host, LogSource, Written};
 use super::host::FileHost;
-use super::redo::{self, Log, LogError};
+use super::redo::{self, Log, LogError, Mismatch};
 use crate::image::{Access, Format, Image, OpenOptions};
 
 /// What a recovery found and did.
@@ -40,8 +40,9 @@ pub enum Pending {
 /// lock. Without a log it does nothing. Stopped itself, it can be run again.
 ///
 /// # Errors
-/// The image cannot be opened or locked; the log belongs to another file or another user, is
-/// damaged, or of another version (nothing is written and nothing is removed);
+/// The image cannot be opened or locked; the image was changed since, or is another file; the
+/// log belongs to another user, is damaged, or of another version (nothing is written and nothing
+/// is removed);
 /// [`ApplyError::HalfWritten`] when writing failed again.
 pub fn recover(path: &Path) -> Result<Recovery, ApplyError> {
     // Looking first spares an image without a log the opening for writing.
@@ -106,8 +107,8 @@ pub fn pending(path: &Path) -> Result<Pending, ApplyError> {
 /// Without a log it does nothing. Stopped itself, it can be run again.
 ///
 /// # Errors
-/// The log belongs to another file or another user, is damaged, or of another version (nothing is
-/// written and nothing is removed); [`ApplyError::HalfWritten`] when writing failed again.
+/// The image was changed since, or is another file; the log belongs to another user, is damaged, or
+/// of another version (nothing is written and nothing is removed); [`ApplyError::HalfWritten`] when writing failed again.
 pub fn recover_on(host: &mut dyn Host) -> Result<Recovery, ApplyError> {
     let Some(source) = host.open_log().map_err(ApplyError::Host)? else {
         return Ok(Recovery::Nothing);
@@ -121,9 +122,12 @@ pub fn recover_on(host: &mut dyn Host) -> Result<Recovery, ApplyError> {
         }
         other => other.map_err(ApplyError::Log)?,
     };
-    belongs(host, &log)?;
     // Every record is read and checked before the first is acted on.
-    let source = log.check().map_err(ApplyError::Log)?;
+    let image = host.image().map_err(ApplyError::Host)?;
+    let source = match log.check(&*image).map_err(ApplyError::Log)? {
+        Ok(source) => source,
+        Err(mismatch) => return Err(not_this_image(host, mismatch)),
+    };
     let log = Log::open(source).map_err(ApplyError::Log)?;
     commit::replay(host, log).map(Recovery::Finished)
 }
@@ -132,6 +136,10 @@ fn belongs(host: &dyn Host, log: &Log<Box<dyn LogSource>>) -> Result<(), ApplyEr
     let image = host.image().map_err(ApplyError::Host)?;
     match redo::differs(log.header(), &*image).map_err(|error| ApplyError::Host(error.into()))? {
         None => Ok(()),
-        Some(mismatch) => Err(ApplyError::NotThisImage(mismatch)),
+        Some(mismatch) => Err(not_this_image(host, mismatch)),
     }
+}
+
+fn not_this_image(host: &dyn Host, mismatch: Mismatch) -> ApplyError {
+    ApplyError::NotThisImage { mismatch, log: host.log_path().to_owned() }
 }

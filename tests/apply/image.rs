@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use sysprep_rs::apply::verify::VerifyLevel;
-use sysprep_rs::apply::{self, ApplyError, FileHost, Pending, Recovery, edit, edit_all};
+use sysprep_rs::apply::{self, ApplyError, FileHost, Host, Pending, Recovery, edit, edit_all};
 use sysprep_rs::block::{Memory, Overlay, ReadBlocks, ResizeBlocks, WindowMut, WriteBlocks};
 use sysprep_rs::digest::Digest;
 use sysprep_rs::fs::{EditOptions, Kind, MetaChange, NewMeta, ReadFs, Timestamp};
@@ -539,5 +540,52 @@ fn a_stopped_commit_is_finished_when_the_image_is_opened_to_be_sealed() {
             assert!(matches!(apply::pending(&file), Ok(Pending::Nothing)));
         }
         assert!(seen.iter().all(|count| *count > 0) && seen[2] > 8, "{seen:?}");
+    }
+}
+
+#[test]
+fn an_image_that_was_mounted_after_an_interrupted_seal_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _, _) = sample(dir.path(), 9, &["-t", "ext4"], Shape::Whole);
+    let image = open(&file, Access::Seal);
+    let planned = plan(&image, &changes(&mut Random::new(9), &*reader(&image)));
+    let old = fs::read(&file).unwrap();
+    let staged = apply::stage(&image, &planned).unwrap();
+    let overlay = Overlay::new(Arc::new(Memory::from_bytes(old.clone())));
+    for (at, piece) in staged.overlay().changes().pieces {
+        let mut bytes = vec![0; piece.len() as usize];
+        staged.overlay().read_at(at, &mut bytes).unwrap();
+        overlay.write_at(at, &bytes).unwrap();
+    }
+    drop(staged);
+    drop(image);
+    // Stopped before the first byte was written in place, and further on.
+    for operation in [6, 7, 9, 14] {
+        // What a mount, a file in place of a freed one, and a check write.
+        for request in
+            ["set_super_value mnt_count 77", "write /etc/hostname new", "set_super_value state 0"]
+        {
+            fs::write(&file, &old).unwrap();
+            let stop = File::options().read(true).write(true).open(&file).unwrap();
+            let host = FileHost::new(&file, stop).unwrap();
+            let name = host.log_path().to_owned();
+            apply::commit(&mut Stopping::new(host, operation, Stop::Fail), &overlay).unwrap_err();
+            let context = format!("operation {operation}, {request}");
+            assert!(matches!(apply::pending(&file), Ok(Pending::Complete { .. })), "{context}");
+            if operation == 6 {
+                debugfs::script(&file, true, &[request.as_bytes().to_vec()]);
+            } else {
+                // It is half written, so debugfs would not: the mount's time, in the superblock.
+                let image = File::options().write(true).open(&file).unwrap();
+                image.write_all_at(&[9, 8, 7, 6], 1024 + 0x2c).unwrap();
+            }
+            let changed = fs::read(&file).unwrap();
+            let error = apply::recover(&file).unwrap_err();
+            assert!(matches!(error, ApplyError::NotThisImage { .. }), "{context}: {error}");
+            assert!(error.to_string().contains(&*name.to_string_lossy()), "{context}: {error}");
+            assert!(fs::read(&file).unwrap() == changed, "{context}");
+            assert!(name.exists(), "{context}");
+            fs::remove_file(&name).unwrap();
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A host whose durable and volatile bytes are apart.
 
 use std::io::{self, Cursor};
+use std::path::Path;
 use std::sync::Arc;
 
 use sysprep_rs::apply::{Host, LogSource};
@@ -269,6 +270,10 @@ impl Host for Model {
     fn open_log(&self) -> io::Result<Option<Box<dyn LogSource>>> {
         self.result(())?;
         Ok(self.log.as_ref().map(|log| Box::new(Cursor::new(log.current.clone())) as _))
+    }
+
+    fn log_path(&self) -> &Path {
+        Path::new("the log")
     }
 
     fn remove_log(&mut self) -> io::Result<()> {

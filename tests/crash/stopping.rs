@@ -1,6 +1,7 @@
 //! A real host that stops in the middle of an operation.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use sysprep_rs::apply::{FileHost, Host, LogSource};
@@ -55,6 +56,11 @@ impl Stopping {
     }
 }
 
+/// About half of a range: what is torn ends with a sector.
+fn half(at: u64, len: u64) -> u64 {
+    ((at + len / 2) / 512 * 512).saturating_sub(at)
+}
+
 impl Host for Stopping {
     fn image(&self) -> io::Result<Arc<dyn ReadBlocks>> {
         self.host.image()
@@ -67,7 +73,7 @@ impl Host for Stopping {
 
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         if self.now()? {
-            self.host.write_at(at, &bytes[..bytes.len() / 2])?;
+            self.host.write_at(at, &bytes[..half(at, bytes.len() as u64) as usize])?;
             return self.stop();
         }
         self.host.write_at(at, bytes)
@@ -75,7 +81,7 @@ impl Host for Stopping {
 
     fn punch(&mut self, at: u64, len: u64) -> io::Result<u64> {
         if self.now()? {
-            self.host.punch(at, len / 2)?;
+            self.host.punch(at, half(at, len))?;
             return self.stop();
         }
         self.host.punch(at, len)
@@ -106,6 +112,10 @@ impl Host for Stopping {
 
     fn open_log(&self) -> io::Result<Option<Box<dyn LogSource>>> {
         self.host.open_log()
+    }
+
+    fn log_path(&self) -> &Path {
+        self.host.log_path()
     }
 
     fn remove_log(&mut self) -> io::Result<()> {

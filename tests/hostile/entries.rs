@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sysprep_rs::apply::redo::Log;
-use sysprep_rs::block::Extent;
+use sysprep_rs::block::{Extent, Memory};
 use sysprep_rs::fs::{
     EditFs, EditOptions, FsDriver, FsError, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs,
     Timestamp,
@@ -191,7 +191,7 @@ pub(crate) fn redo(bytes: &[u8]) {
         while let Ok(Some(_)) = log.next() {}
     }
     if let Ok(log) = Log::open(Cursor::new(bytes)) {
-        let _ = log.check();
+        let _ = log.check(&Memory::from_bytes(vec![1; 10_000]));
     }
 }
 

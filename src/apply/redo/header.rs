@@ -8,14 +8,14 @@ use crate::digest::Digest;
 pub(super) const MAGIC: &[u8; 8] = b"SYSPREDO";
 
 /// The format's version.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// How many samples a header holds at most: enough that no two images agree in all of them,
 /// few enough that taking them costs nothing (64 reads of 4 KiB).
 pub(super) const MAX_SAMPLES: usize = 64;
 
-/// Magic, version, number of samples, length before, length after.
-pub(super) const FIXED: usize = 8 + 4 + 4 + 8 + 8;
+/// Magic, version, number of samples, length before, length after, bytes zeroed.
+pub(super) const FIXED: usize = 8 + 4 + 4 + 8 + 8 + 8;
 
 /// Offset, length, digest.
 const SAMPLE: usize = 8 + 4 + 32;
@@ -52,6 +52,8 @@ pub struct Header {
     pub len_before: u64,
     /// Its length after it.
     pub len_after: u64,
+    /// How many bytes of data become zeroes: tells every how many blocks they are sampled.
+    pub zeroed: u64,
     /// Bytes that are the same before, during and after the commit.
     pub samples: Vec<Sample>,
 }
@@ -71,6 +73,7 @@ impl Header {
         bytes.extend_from_slice(&(samples.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.len_before.to_le_bytes());
         bytes.extend_from_slice(&self.len_after.to_le_bytes());
+        bytes.extend_from_slice(&self.zeroed.to_le_bytes());
         for sample in samples {
             bytes.extend_from_slice(&sample.at.to_le_bytes());
             bytes.extend_from_slice(&sample.len.to_le_bytes());
@@ -125,6 +128,7 @@ impl Header {
         Ok(Self {
             len_before: le64(bytes, 16).ok_or_else(short)?,
             len_after: le64(bytes, 24).ok_or_else(short)?,
+            zeroed: le64(bytes, 32).ok_or_else(short)?,
             samples,
         })
     }

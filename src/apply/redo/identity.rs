@@ -25,6 +25,11 @@ pub enum Mismatch {
         /// After the commit.
         after: u64,
     },
+    /// Bytes the commit changes are neither what they were nor what it makes of them.
+    Touched {
+        /// Byte offset in the file of the first sector that is not.
+        at: u64,
+    },
     /// Bytes the commit does not touch are others.
     Content {
         /// Byte offset in the file.
@@ -44,6 +49,10 @@ impl fmt::Display for Mismatch {
             Self::Content { at } => {
                 write!(f, "its content at byte {at} is not that of the log's image")
             }
+            Self::Touched { at } => write!(
+                f,
+                "its content at byte {at} is neither what it was nor what the seal makes of it"
+            ),
         }
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! | part    | holds |
 //! |---------|-------|
-//! | header  | magic, version, the image's length before and after, samples of bytes the commit does not touch (so that a log is never applied to another file), checksum |
-//! | records | where, how long, and bytes or "zeroes"; each with a checksum |
+//! | header  | magic, version, the image's length before and after, samples of bytes the commit does not touch (so that a log is never applied to another file), how many bytes become zero (which tells how they are sampled), checksum |
+//! | records | where, how long, digests of what was there before, and bytes or "zeroes"; each with a checksum |
 //! | trailer | number of records, the log's length, a digest of header and records, checksum |
 //!
 //! The trailer is written after header and records are durable. So a log without a trailer was
@@ -16,6 +16,7 @@ mod header;
 mod identity;
 mod reader;
 mod record;
+mod touched;
 mod trailer;
 mod writer;
 
@@ -23,9 +24,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::block::BlockError;
+
 pub use header::{Header, Sample};
 pub use identity::{Mismatch, differs, samples};
-pub use reader::Log;
+pub use reader::{Entry, Log};
 pub use record::Record;
 pub use writer::{Sink, Writer};
 
@@ -109,6 +112,12 @@ impl std::error::Error for LogError {
 impl From<io::Error> for LogError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<BlockError> for LogError {
+    fn from(error: BlockError) -> Self {
+        Self::Io(error.into())
     }
 }
 

@@ -3,9 +3,23 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use super::header::FIXED;
-use super::record::{HEAD, Head};
+use super::record::{HEAD, Head, MAX_BYTES};
 use super::trailer::{self, Trailer};
-use super::{Header, LogError, Record};
+use super::{Header, LogError, Mismatch, Record, identity, touched};
+use crate::block::ReadBlocks;
+
+/// The most bytes behind one record's head: more than a record of the most bytes has, or of as
+/// many zeroes as there can be, with their digests.
+const MOST_PAYLOAD: u64 = MAX_BYTES as u64 + (64 << 10);
+
+/// One record with what the log knows of the bytes it changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// What is to be done.
+    pub record: Record<'a>,
+    /// Digests of what was there before.
+    pub(super) before: &'a [u8],
+}
 
 /// A finished log. Every record is checked for itself as it is read, and the whole against the
 /// trailer's digest when the last one has been.
@@ -14,6 +28,8 @@ pub struct Log<R> {
     header: Header,
     trailer: Trailer,
     hasher: blake3::Hasher,
+    /// Every how many blocks a range of zeroes was sampled.
+    stride: u64,
     /// Byte offset of the next record in the log.
     place: u64,
     records: u64,
@@ -57,6 +73,7 @@ impl<R: Read + Seek> Log<R> {
         hasher.update(&bytes);
         Ok(Self {
             source,
+            stride: touched::stride(header.zeroed),
             header,
             trailer,
             hasher,
@@ -88,7 +105,7 @@ impl<R: Read + Seek> Log<R> {
     /// # Errors
     /// `Damaged` where the log is not what was written.
     #[allow(clippy::should_implement_trait, reason = "it lends its buffer")]
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
+    pub fn next(&mut self) -> Result<Option<Entry<'_>>, LogError> {
         let body_end = self.trailer.length - trailer::SIZE as u64;
         let place = self.place;
         if place == body_end {
@@ -108,15 +125,19 @@ impl<R: Read + Seek> Log<R> {
         let mut raw = [0; HEAD];
         self.source.read_exact(&mut raw)?;
         let head = Head::from_bytes(raw, place)?;
-        let size = head.payload();
-        if left - (HEAD as u64) < size as u64 {
+        let (digests, bytes) = head.payload(self.stride);
+        let size = digests.saturating_add(bytes);
+        if left - (HEAD as u64) < size {
             return Err(cut());
         }
-        self.payload.resize(size, 0);
+        if size > MOST_PAYLOAD {
+            return Err(LogError::damaged(place, format_args!("a record of {size} bytes")));
+        }
+        self.payload.resize(size as usize, 0);
         self.source.read_exact(&mut self.payload)?;
         self.hasher.update(&raw);
         self.hasher.update(&self.payload);
-        let record = head.with(&self.payload, place)?;
+        let entry = head.with(&self.payload, digests as usize, place)?;
         let end = head.at.saturating_add(head.len);
         if head.at < self.end || end > self.header.len_after {
             return Err(LogError::damaged(
@@ -128,17 +149,28 @@ impl<R: Read + Seek> Log<R> {
             ));
         }
         self.end = end;
-        self.place = place + HEAD as u64 + size as u64;
+        self.place = place + HEAD as u64 + size;
         self.records += 1;
-        Ok(Some(record))
+        Ok(Some(entry))
     }
 
-    /// Reads every record and throws it away: the log is what was written, or an error.
+    /// Reads every record and acts on none: the log is what was written, and `image` is what the
+    /// commit left, at whatever instant it was stopped, or this says how not.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
-    pub fn check(mut self) -> Result<R, LogError> {
-        while self.next()?.is_some() {}
-        Ok(self.source)
+    /// As [`next`](Self::next); reading the image failed.
+    pub fn check(mut self, image: &dyn ReadBlocks) -> Result<Result<R, Mismatch>, LogError> {
+        if let Some(mismatch) = identity::differs(&self.header, image)? {
+            return Ok(Err(mismatch));
+        }
+        let stride = self.stride;
+        let mut buffer = Vec::new();
+        while let Some(Entry { record, before }) = self.next()? {
+            let changed = touched::changed(image, record, before, stride, &mut buffer)?;
+            if let Some(mismatch) = changed {
+                return Ok(Err(mismatch));
+            }
+        }
+        Ok(Ok(self.source))
     }
 }

@@ -1,6 +1,6 @@
 //! One write of a commit.
 
-use super::{CRC32C, LogError};
+use super::{CRC32C, Entry, LogError, touched};
 use crate::bytes::{le32, le64};
 
 /// Kind, checksum, offset, length.
@@ -40,8 +40,8 @@ impl Record<'_> {
         }
     }
 
-    /// The record's head as it is stored before its bytes.
-    pub(super) fn head(&self) -> [u8; HEAD] {
+    /// The record's head as it is stored, before the digests and its bytes.
+    pub(super) fn head(&self, digests: &[u8]) -> [u8; HEAD] {
         let (at, len) = self.range();
         let (kind, bytes) = match *self {
             Self::Bytes { bytes, .. } => (BYTES, bytes),
@@ -51,17 +51,17 @@ impl Record<'_> {
         head[0..4].copy_from_slice(&kind.to_le_bytes());
         head[8..16].copy_from_slice(&at.to_le_bytes());
         head[16..24].copy_from_slice(&len.to_le_bytes());
-        let checksum = checksum(&head, bytes);
+        let checksum = checksum(&head, &[digests, bytes]);
         head[4..8].copy_from_slice(&checksum.to_le_bytes());
         head
     }
 }
 
-fn checksum(head: &[u8; HEAD], bytes: &[u8]) -> u32 {
+fn checksum(head: &[u8; HEAD], payload: &[&[u8]]) -> u32 {
     let mut digest = CRC32C.digest();
     digest.update(&head[0..4]);
     digest.update(&head[8..HEAD]);
-    digest.update(bytes);
+    payload.iter().for_each(|part| digest.update(part));
     digest.finalize()
 }
 
@@ -97,23 +97,34 @@ impl Head {
         Ok(Self { raw, zero, at, len })
     }
 
-    /// How many bytes follow the head.
-    pub(super) fn payload(&self) -> usize {
-        if self.zero { 0 } else { self.len as usize }
+    /// How many bytes of digests and how many of content follow the head.
+    pub(super) fn payload(&self, stride: u64) -> (u64, u64) {
+        if self.zero {
+            (touched::size_of_zero(self.at, self.len, stride), 0)
+        } else {
+            (touched::size_of_bytes(self.at, self.len), self.len)
+        }
     }
 
-    /// The whole record, once its checksum is right.
+    /// The whole record, once its checksum is right; `payload` is its digests, then its bytes.
     ///
     /// # Errors
     /// The checksum is wrong.
-    pub(super) fn with<'a>(&self, bytes: &'a [u8], place: u64) -> Result<Record<'a>, LogError> {
-        if le32(&self.raw, 4) != Some(checksum(&self.raw, bytes)) {
+    pub(super) fn with<'a>(
+        &self,
+        payload: &'a [u8],
+        digests: usize,
+        place: u64,
+    ) -> Result<Entry<'a>, LogError> {
+        if le32(&self.raw, 4) != Some(checksum(&self.raw, &[payload])) {
             return Err(LogError::damaged(place, "a record's checksum is wrong"));
         }
-        Ok(if self.zero {
+        let (before, bytes) = payload.split_at(digests);
+        let record = if self.zero {
             Record::Zero { at: self.at, len: self.len }
         } else {
             Record::Bytes { at: self.at, bytes }
-        })
+        };
+        Ok(Entry { record, before })
     }
 }

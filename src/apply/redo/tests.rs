@@ -8,6 +8,7 @@ fn header() -> Header {
     Header {
         len_before: 10_000,
         len_after: 3 << 20,
+        zeroed: 5000 + (1 << 20),
         samples: vec![Sample::of(0, b"abc"), Sample::of(4096, &[7; 4096])],
     }
 }
@@ -20,10 +21,11 @@ fn log() -> Vec<u8> {
         Ok(())
     };
     let mut writer = Writer::new(&mut sink, &header()).unwrap();
-    writer.bytes(5, b"hello").unwrap();
-    writer.zero(100, 5000).unwrap();
-    writer.bytes(8192, &vec![9; (1 << 20) + 17]).unwrap();
-    writer.zero(2 << 20, 1 << 20).unwrap();
+    let before = Memory::from_bytes(vec![1; 10_000]);
+    writer.bytes(&before, 5, b"hello").unwrap();
+    writer.zero(&before, 100, 5000).unwrap();
+    writer.bytes(&before, 8192, &vec![9; (1 << 20) + 17]).unwrap();
+    writer.zero(&before, 2 << 20, 1 << 20).unwrap();
     let trailer = writer.finish().unwrap();
     log.extend_from_slice(&trailer);
     log
@@ -33,7 +35,7 @@ fn read(log: &[u8]) -> Result<Vec<(u64, u64, bool)>, LogError> {
     let mut log = Log::open(Cursor::new(log))?;
     assert_eq!(*log.header(), header());
     let mut records = Vec::new();
-    while let Some(record) = log.next()? {
+    while let Some(Entry { record, .. }) = log.next()? {
         let (at, len) = record.range();
         records.push((at, len, matches!(record, Record::Zero { .. })));
     }
@@ -99,7 +101,14 @@ fn a_forged_log_is_refused_and_never_panics() {
         log.extend_from_slice(&trailer::Trailer { records: count, length, digest }.to_bytes());
         log
     };
-    let zero = |at, len| Record::Zero { at, len }.head().to_vec();
+    let zero = |at: u64, len: u64| {
+        let in_range = at.checked_add(len).is_some();
+        let digests = if in_range { touched::size_of_zero(at, len, 1).min(4096) } else { 0 };
+        let digests = vec![0; digests as usize];
+        let mut record = Record::Zero { at, len }.head(&digests).to_vec();
+        record.extend_from_slice(&digests);
+        record
+    };
     assert!(read(&forge(&[zero(0, 10), zero(10, 5)], 2)).is_ok());
     for (records, count) in [
         (vec![zero(0, 10), zero(9, 5)], 2),      // overlapping
@@ -107,10 +116,11 @@ fn a_forged_log_is_refused_and_never_panics() {
         (vec![zero(3 << 20, 1)], 1),             // behind the image's end
         (vec![zero(u64::MAX, 2)], 1),            // overflowing
         (vec![zero(0, 0)], 1),                   // empty
+        (vec![zero(0, 1 << 20)], 1),             // without all its digests
         (vec![zero(0, 1)], 2),                   // fewer than said
         (vec![zero(0, 1), zero(1, 1)], 1),       // more than said
         (vec![zero(0, 1), vec![1, 0, 0, 0]], 1), // cut off
-        (vec![Record::Bytes { at: 0, bytes: b"12" }.head().to_vec()], 1), // without its bytes
+        (vec![Record::Bytes { at: 0, bytes: b"12" }.head(&[]).to_vec()], 1), // without its bytes
     ] {
         let result = read(&forge(&records, count));
         assert!(matches!(result, Err(LogError::Damaged { .. })), "{records:?}: {result:?}");
@@ -128,7 +138,7 @@ fn samples_avoid_what_is_touched_and_know_the_image() {
     assert!([3, 8, 9, 60, 61, 62, 63].iter().all(|block| !blocks.contains(block)), "{blocks:?}");
     assert!([2, 4, 7, 10, 59].iter().all(|block| blocks.contains(block)), "{blocks:?}");
 
-    let header = Header { len_before: 4096 * 64, len_after: 4096 * 62, samples: taken };
+    let header = Header { len_before: 4096 * 64, len_after: 4096 * 62, zeroed: 0, samples: taken };
     assert_eq!(differs(&header, &image).unwrap(), None);
     let mut half = bytes.clone();
     half[4096 * 9] ^= 1;

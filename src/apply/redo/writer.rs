@@ -4,7 +4,8 @@ use std::io;
 
 use super::record::{HEAD, MAX_BYTES};
 use super::trailer::Trailer;
-use super::{Header, Record};
+use super::{Header, Record, touched};
+use crate::block::ReadBlocks;
 
 /// Where a log's bytes go, appended in order.
 pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> io::Result<()>;
@@ -18,6 +19,10 @@ pub struct Writer<'a> {
     sink: Sink<'a>,
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
+    /// What a record's range was before, and its digests: kept for the next record's.
+    before: Vec<u8>,
+    digests: Vec<u8>,
+    stride: u64,
     records: u64,
     length: u64,
 }
@@ -29,35 +34,56 @@ impl<'a> Writer<'a> {
     /// What the sink says.
     pub fn new(sink: Sink<'a>, header: &Header) -> io::Result<Self> {
         let buffer = Vec::with_capacity(BUFFER + HEAD);
-        let mut writer =
-            Self { sink, hasher: blake3::Hasher::new(), buffer, records: 0, length: 0 };
+        let mut writer = Self {
+            sink,
+            hasher: blake3::Hasher::new(),
+            buffer,
+            before: Vec::new(),
+            digests: Vec::new(),
+            stride: touched::stride(header.zeroed),
+            records: 0,
+            length: 0,
+        };
         writer.push(&header.to_bytes())?;
         Ok(writer)
     }
 
-    /// Adds bytes to be written at byte `at` of the image.
+    /// Adds bytes to be written at byte `at` of the image `before`, behind whose end zeroes come.
     ///
     /// # Errors
-    /// What the sink says.
-    pub fn bytes(&mut self, mut at: u64, bytes: &[u8]) -> io::Result<()> {
+    /// What reading the image or the sink says.
+    pub fn bytes(&mut self, before: &dyn ReadBlocks, mut at: u64, bytes: &[u8]) -> io::Result<()> {
         for chunk in bytes.chunks(MAX_BYTES) {
-            self.push(&Record::Bytes { at, bytes: chunk }.head())?;
-            self.push(chunk)?;
-            self.records += 1;
+            self.before.resize(chunk.len(), 0);
+            touched::read_padded(before, at, &mut self.before)?;
+            self.digests.clear();
+            touched::push_bytes(at, &self.before, &mut self.digests);
+            self.record(Record::Bytes { at, bytes: chunk }, chunk)?;
             at += chunk.len() as u64;
         }
         Ok(())
     }
 
-    /// Adds a range to be made zero.
+    /// Adds a range of the image `before` to be made zero.
     ///
     /// # Errors
-    /// What the sink says.
-    pub fn zero(&mut self, at: u64, len: u64) -> io::Result<()> {
+    /// What reading the image or the sink says.
+    pub fn zero(&mut self, before: &dyn ReadBlocks, at: u64, len: u64) -> io::Result<()> {
         if len > 0 {
-            self.push(&Record::Zero { at, len }.head())?;
-            self.records += 1;
+            self.digests.clear();
+            touched::push_zero(before, at, len, self.stride, &mut self.digests)?;
+            self.record(Record::Zero { at, len }, &[])?;
         }
+        Ok(())
+    }
+
+    fn record(&mut self, record: Record<'_>, bytes: &[u8]) -> io::Result<()> {
+        let digests = std::mem::take(&mut self.digests);
+        self.push(&record.head(&digests))?;
+        self.push(&digests)?;
+        self.push(bytes)?;
+        self.digests = digests;
+        self.records += 1;
         Ok(())
     }
 
