@@ -254,6 +254,36 @@ fn output_goes_to_a_new_file_and_leaves_the_source() {
 }
 
 #[test]
+fn output_never_replaces_a_file_that_the_image_is_read_from() {
+    let place = Place::new();
+    for (base, overlay) in [("image.qcow2", "middle.qcow2"), ("middle.qcow2", "top.qcow2")] {
+        let (base, overlay) = (place.path(base), place.path(overlay));
+        let args = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"];
+        let paths = [base.to_str().unwrap(), overlay.to_str().unwrap()];
+        oracle::succeed("qemu-img", "qemu-utils", &[&args[..], &paths[..]].concat());
+    }
+    fs::hard_link(place.image(), place.path("link")).unwrap();
+    std::os::unix::fs::symlink("middle.qcow2", place.path("symlink")).unwrap();
+    let files = ["image.qcow2", "middle.qcow2", "top.qcow2"];
+    let before = files.map(|file| fs::read(place.path(file)).unwrap());
+    for (to, named) in [
+        ("image.qcow2", "image.qcow2, a backing file"),
+        ("middle.qcow2", "middle.qcow2, a backing file"),
+        ("link", "image.qcow2, a backing file"),
+        ("symlink", "middle.qcow2, a backing file"),
+        ("top.qcow2", "the image itself"),
+    ] {
+        let (_, error) = place.expect(&format!("seal -q --force --output {to} top.qcow2"), 2);
+        assert!(error.contains(named) && error.lines().count() == 1, "{to}: {error}");
+        let (_, error) = place.expect(&format!("audit -q --save-plan {to} top.qcow2"), 2);
+        assert!(error.contains(named) && error.lines().count() == 1, "{to}: {error}");
+    }
+    assert_eq!(files.map(|file| fs::read(place.path(file)).unwrap()), before);
+    place.expect("seal -q --output new.qcow2 top.qcow2", 0);
+    place.expect("audit -q new.qcow2", 0);
+}
+
+#[test]
 fn digests_are_of_the_disks_content() {
     let place = Place::new();
     let report = place.json("seal --json --digest image.qcow2 --output new.qcow2", 0);

@@ -6,6 +6,7 @@ mod failure;
 mod inspect;
 mod opened;
 mod out;
+mod own_files;
 mod plan_file;
 mod progress;
 mod recover;

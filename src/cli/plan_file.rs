@@ -1,9 +1,9 @@
 //! Plans as files: saved by `audit`, applied by `seal`, and planned again to prove the result.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use sysprep_rs::image::Image;
 use sysprep_rs::operation::Operation;
 use sysprep_rs::plan::{self, PLAN_BYTES, Plan, PlanOptions};
 use sysprep_rs::text_file;
@@ -11,16 +11,11 @@ use sysprep_rs::text_file;
 use super::catalogue;
 use super::failure::Failure;
 use super::opened::Opened;
+use super::own_files;
 
-/// Writes a plan to a file, which is never the image.
-pub(crate) fn save(plan: &Plan, file: &Path, image: &Path) -> Result<(), Failure> {
-    let same = match (fs::metadata(file), fs::metadata(image)) {
-        (Ok(file), Ok(image)) => (file.dev(), file.ino()) == (image.dev(), image.ino()),
-        _ => false,
-    };
-    if same {
-        return Err(Failure::usage("--save-plan names the image itself; name another file"));
-    }
+/// Writes a plan to a file, which is never one that the image is read from.
+pub(crate) fn save(plan: &Plan, file: &Path, image: &Image) -> Result<(), Failure> {
+    own_files::refuse("--save-plan", file, image)?;
     let json = plan.to_json().map_err(Failure::new)?;
     if json.len() as u64 > PLAN_BYTES {
         let problem = format!(

@@ -19,7 +19,7 @@ use super::args::{AuditArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
 use super::failure::Failure;
 use super::opened::{self, Opened};
 use super::stopwatch::Stopwatch;
-use super::{SOMETHING_TO_CLEAN, catalogue, out, plan_file};
+use super::{SOMETHING_TO_CLEAN, catalogue, out, own_files, plan_file};
 
 /// `audit`: the dry run. Nothing here can write to the image: it is opened for reading.
 pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
@@ -41,7 +41,7 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     say(&report, &args.say)?;
     found_a_guest(&opened, &args.say)?;
     if let Some(file) = &args.save_plan {
-        plan_file::save(&plan, file, &opened.path)?;
+        plan_file::save(&plan, file, &opened.image)?;
     }
     Ok(match report.totals.changes {
         0 if report.refusals.is_empty() => ExitCode::SUCCESS,
@@ -145,6 +145,9 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let planned = args.plan.as_deref().map(plan_file::load).transpose()?;
     let path = args.image.path()?;
     let opened = watch.stage("open", || Opened::open(path, &args.image.open, access))?;
+    if let Some(output) = &output {
+        own_files::refuse("--output", &output.path, &opened.image)?;
+    }
     let mut not_proved = Vec::new();
     let plan = match planned {
         None => watch.stage("plan", || make_plan(&opened, &operations, &args.select))?,
@@ -246,11 +249,7 @@ struct Output {
 impl Output {
     fn of(args: &SealArgs) -> Result<Option<Self>, Failure> {
         let Some(path) = &args.output else { return Ok(None) };
-        let same = |other: &PathBuf| match (path.canonicalize(), other.canonicalize()) {
-            (Ok(path), Ok(other)) => path == other,
-            _ => false,
-        };
-        if same(args.image.path()?) {
+        if own_files::is_same(path, args.image.path()?) {
             return Err(Failure::usage(
                 "--output names the image itself; leave it out to seal in place",
             ));

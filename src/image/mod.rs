@@ -150,6 +150,7 @@ pub struct Image {
     disk: Arc<dyn ReadBlocks>,
     header: Option<Header>,
     backing: Option<Arc<dyn ReadBlocks>>,
+    backing_files: Vec<PathBuf>,
     residue: Vec<Residue>,
     allocated: u64,
 }
@@ -226,6 +227,7 @@ impl Image {
             host,
             header: None,
             backing: None,
+            backing_files: Vec::new(),
             residue: Vec::new(),
             allocated: metadata.blocks() * 512,
         };
@@ -246,6 +248,7 @@ impl Image {
                 kind: ResidueKind::BackingFile,
                 text: format!("the backing file keeps its content: {}", files.join(", ")),
             });
+            self.backing_files = chain.files;
         }
         let disk = Qcow2::open(self.host.clone(), header.clone(), self.backing.clone())?;
         self.residue.extend(disk.residue()?);
@@ -277,6 +280,11 @@ impl Image {
     /// Where the image is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The files of its backing chain, nearest first.
+    pub fn backing_files(&self) -> &[PathBuf] {
+        &self.backing_files
     }
 
     /// What it was opened for.
