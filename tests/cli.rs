@@ -570,6 +570,57 @@ fn the_exit_code_tells_what_became_of_the_image() {
 }
 
 #[test]
+fn a_full_or_closed_standard_error_ends_nothing() {
+    let place = Place::new();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut key = "[identity]\n".to_owned();
+    key.push_str("not yaml: [");
+    fs::write(place.path("bad.yaml"), key).unwrap();
+    let run = |words: &str, to_full: (bool, bool)| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"));
+        command.args(words.split(' ')).current_dir(place.folder.path());
+        if to_full.0 {
+            command.stdout(full());
+        }
+        if to_full.1 {
+            command.stderr(full());
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (words, code) in [
+        ("audit -x image.qcow2", 3),
+        ("audit missing.qcow2", 1),
+        ("audit --no-such-flag image.qcow2", 2),
+        ("check bad.yaml", 1),
+        ("seal -x image.qcow2 --output new.qcow2", 0),
+    ] {
+        assert_eq!(run(words, (false, true)).0, Some(code), "{words}");
+    }
+    oracle::qemu_img_check(&place.path("new.qcow2"));
+    for (words, said) in [
+        ("--help", "standard output"),
+        ("--version", "standard output"),
+        ("operations", "standard output"),
+        ("recover image.qcow2", "nothing to do"),
+    ] {
+        let (code, error) = run(words, (true, false));
+        assert!(code == Some(1) && error.contains(said), "{words}: {code:?} {error}");
+        assert_eq!(run(words, (true, true)).0, Some(1), "{words}");
+    }
+    // Its reader is gone before it says anything.
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
+        .args(["audit", "-x"])
+        .arg(place.image())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(audit.stderr.take());
+    assert_eq!(audit.wait().unwrap().code(), Some(3));
+}
+
+#[test]
 fn the_readmes_table_of_operations_is_the_catalogues() {
     let (table, _) = Place::new().expect("operations --markdown", 0);
     let readme = include_str!("../README.md");

@@ -160,7 +160,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         out::json(&found)?;
     } else {
         for Found { file, line, column, message } in &found {
-            eprintln!("{file}:{line}:{column}: {message}");
+            out::note(format_args!("{file}:{line}:{column}: {message}"));
         }
     }
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -25,14 +25,25 @@ use failure::Failure;
 const SOMETHING_TO_CLEAN: u8 = 3;
 
 pub(crate) fn main() -> ExitCode {
-    // clap prints usage errors itself, with exit code 2.
-    let cli = Cli::parse();
-    match dispatch(cli.command) {
+    let result = match Cli::try_parse() {
+        Ok(cli) => dispatch(cli.command),
+        Err(error) => said_by_clap(&error),
+    };
+    match result {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("sysprep-rs: {failure}");
+            out::note(format_args!("sysprep-rs: {failure}"));
             failure.code()
         }
+    }
+}
+
+/// Help, the version, or a usage error (exit code 2), which clap words and prints.
+fn said_by_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
+    let printed = error.print();
+    match u8::try_from(error.exit_code()) {
+        Ok(0) => out::printed(printed).map(|()| ExitCode::SUCCESS),
+        code => Ok(ExitCode::from(code.unwrap_or(2))),
     }
 }
 

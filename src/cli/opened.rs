@@ -10,6 +10,7 @@ use sysprep_rs::report::{ImageReport, Inspection};
 
 use super::args::OpenArgs;
 use super::failure::Failure;
+use super::out;
 
 /// An opened image with what is on it.
 pub(crate) struct Opened {
@@ -30,7 +31,10 @@ impl Opened {
         let (image, recovery) =
             apply::open(&path, &options, access).map_err(|it| Failure::of(&path, &it))?;
         if let Recovery::Finished(_) = recovery {
-            eprintln!("sysprep-rs: {}: an interrupted seal was finished first", path.display());
+            out::note(format_args!(
+                "sysprep-rs: {}: an interrupted seal was finished first",
+                path.display()
+            ));
         }
         let doubt = doubt(&image);
         let (disk, guests) = look(&path, &image)?;

@@ -1,5 +1,7 @@
-//! Standard output: a closed pipe is the reader's choice, not an error.
+//! Standard output, whose closed pipe is the reader's choice and not an error, and standard error,
+//! which is where an error is told: where that fails there is nobody left to tell.
 
+use std::fmt;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
@@ -9,12 +11,24 @@ use super::failure::Failure;
 /// Prints text as it is.
 pub(crate) fn text(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    printed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What printing on standard output came to.
+pub(crate) fn printed(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
         Ok(()) => Ok(()),
         // The exit code is still the command's.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failure::new(format!("standard output: {error}"))),
     }
+}
+
+/// Prints a line on standard error; what cannot be printed is lost, and never ends a run half-way
+/// as `eprintln!` does.
+pub(crate) fn note(line: impl fmt::Display) {
+    // One write, so that lines of processes that share it do not mix.
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints a value as JSON with a line end.

@@ -21,10 +21,12 @@ pub(crate) fn recover(args: &RecoverArgs) -> Result<ExitCode, Failure> {
         Recovery::Finished(_) => ("finished", "an interrupted seal was finished"),
     };
     let image = path.display().to_string();
-    if args.json.json {
-        out::json(&serde_json::json!({ "image": image, "recovery": word }))?;
+    let said = if args.json.json {
+        out::json(&serde_json::json!({ "image": image, "recovery": word }))
     } else {
-        out::text(&format!("{image}: {sentence}\n"))?;
-    }
+        out::text(&format!("{image}: {sentence}\n"))
+    };
+    // What became of the image is not lost with the report.
+    said.map_err(|it| Failure::new(format!("{image}: {sentence}; but {it}")))?;
     Ok(ExitCode::SUCCESS)
 }

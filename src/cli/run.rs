@@ -229,14 +229,14 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     if report.refusals.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!(
+    out::note(format_args!(
         "sysprep-rs: {place}: sealed, but {} that should go had to be left alone (see the report)",
         if report.refusals.len() == 1 {
             "a path".into()
         } else {
             format!("{} paths", report.refusals.len())
         },
-    );
+    ));
     Ok(ExitCode::from(SOMETHING_TO_CLEAN))
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::args::SayArgs;
+use super::out;
 use super::progress::Progress;
 
 /// Measures stages one after the other, and says on standard error what is being done: always with
@@ -30,7 +31,7 @@ impl Stopwatch {
     /// Runs one stage whose time is [added](Self::add) later, from a closer measurement.
     pub(crate) fn during<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
         if self.trace {
-            eprintln!("{name} …");
+            out::note(format_args!("{name} …"));
         }
         self.progress.during(name, work)
     }
@@ -39,7 +40,7 @@ impl Stopwatch {
     pub(crate) fn add(&mut self, name: &str, took: Duration) {
         let millis = took.as_secs_f64() * 1000.0;
         if self.trace {
-            eprintln!("{name}: {millis:.1} ms");
+            out::note(format_args!("{name}: {millis:.1} ms"));
         }
         self.stages.push((name.to_owned(), millis));
     }
