@@ -451,6 +451,37 @@ fn what_was_freed_or_leaked_earlier_is_gone_too_unless_kept() {
 }
 
 #[test]
+fn what_is_counted_behind_the_files_end_does_not_become_a_leak() {
+    for keep in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let image = create(folder.path(), &["4M"]);
+        io(&image, &["write -P 0x5a 0 64k"]);
+        let bytes = fs::read(&image).unwrap();
+        let table = u64::from_be_bytes(bytes[48..56].try_into().unwrap()) as usize;
+        let block = u64::from_be_bytes(bytes[table..table + 8].try_into().unwrap());
+        let file = File::options().write(true).open(&image).unwrap();
+        let clusters = (bytes.len() as u64).div_ceil(65_536);
+        for stray in [clusters + 1, clusters + 5, 30_000] {
+            file.write_all_at(&[0, 3], block + 2 * stray).unwrap();
+        }
+        let opened = open(&image, Access::Seal).unwrap();
+        let staged = opened.stage_with(keep).unwrap();
+        staged.disk().write_at(1 << 20, &[0x33; 1 << 20]).unwrap();
+        let overlay = staged.finish().unwrap();
+        drop(opened);
+        commit(&overlay, &file);
+        drop(overlay);
+        let mut model = vec![0; 4 << 20];
+        model[..65_536].fill(0x5a);
+        model[1 << 20..2 << 20].fill(0x33);
+        // Among others, that qemu-img check finds no leak.
+        judge(&image, Format::Qcow2, &model);
+        let bytes = fs::read(&image).unwrap();
+        assert_eq!(bytes[block as usize + 60_000..][..2], [0, 0]);
+    }
+}
+
+#[test]
 fn counts_that_are_too_low_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let image = create(folder.path(), &["4M"]);

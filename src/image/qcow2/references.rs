@@ -2,7 +2,8 @@
 //!
 //! An edit takes clusters that count as free and wipes them, so a count that is too low would
 //! cost content: such an image is refused. A cluster that is counted and not used (a leak) keeps
-//! old content that nothing can reach any more: it is freed.
+//! old content that nothing can reach any more: it is freed. So is what is counted behind the
+//! file's end: it would become a leak once the file grew over it.
 
 use crate::block::Extent;
 use crate::image::ImageError;
@@ -14,6 +15,10 @@ use super::table::{COMPRESSED, COPIED, Entry, Tables};
 /// The most host clusters an image may have to be edited: 8 TiB of them at 64 KiB, at two bits of
 /// memory each.
 const MOST_CLUSTERS: u64 = 1 << 27;
+
+/// How many clusters a compressed one may reach past the file's end: its length has room for two,
+/// and it may start inside a third.
+const OVERHANG: u64 = 3;
 
 /// One bit for each host cluster.
 struct Bits(Vec<u64>);
@@ -43,7 +48,7 @@ struct References {
 }
 
 /// Checks every reference and every count; with `free_leaks`, counts that nothing refers to are
-/// set to 0.
+/// set to 0. Those behind the file's end are in any case.
 ///
 /// # Errors
 /// [`ImageError::Corrupt`] where references overlap or are counted too low.
@@ -60,7 +65,7 @@ pub(super) fn check(tables: &mut Tables, free_leaks: bool) -> Result<(), ImageEr
         clusters,
         cluster_bits,
         tables: Bits::new(clusters),
-        data: Bits::new(clusters),
+        data: Bits::new(clusters + OVERHANG),
     };
     let header = tables.header.clone();
     let cluster = header.cluster();
@@ -232,23 +237,26 @@ impl References {
 
     /// Holds the counts against the marks.
     fn counts(&self, tables: &mut Tables, free_leaks: bool) -> Result<(), ImageError> {
+        let counted = tables.table_entries() * tables.block_entries();
         let mut cluster = 0;
-        while cluster < self.clusters {
+        while cluster < self.clusters.max(counted) {
             let counts = match tables.counts(cluster)? {
                 Counts::Each(counts) => counts,
                 Counts::Free(len) => {
-                    let end = self.clusters.min(cluster + len);
-                    while cluster < end {
-                        self.uncounted(cluster)?;
-                        cluster += 1;
+                    for free in cluster..self.clusters.min(cluster + len) {
+                        self.uncounted(free)?;
                     }
+                    cluster += len;
                     continue;
                 }
             };
             for count in counts {
+                let behind = cluster >= self.clusters;
                 if count == 0 {
-                    self.uncounted(cluster)?;
-                } else if free_leaks && !self.is_used(cluster) && cluster < self.clusters {
+                    if !behind {
+                        self.uncounted(cluster)?;
+                    }
+                } else if (free_leaks || behind) && !self.is_used(cluster) {
                     tables.set_refcount(cluster, 0)?;
                 }
                 cluster += 1;
