@@ -33,8 +33,7 @@ use std::sync::Arc;
 
 use self::source::DeviceSource;
 use self::superblock::Superblock;
-use crate::block::overlay::Overlay;
-use crate::block::{ReadBlocks, WriteBlocks};
+use crate::block::ReadBlocks;
 use crate::fs::{FsDriver, FsError, ReadFs};
 
 /// The driver of ext2, ext3 and ext4.
@@ -57,11 +56,11 @@ pub fn open(device: Arc<dyn ReadBlocks>) -> Result<Ext4<DeviceSource>, FsError> 
     let superblock = Superblock::read(&*device)?;
     let dirty = superblock.is_dirty();
     if superblock.has_incompat(features::incompat::NEEDS_RECOVERY) {
-        // Replayed into memory, so that readers see what a mount would show.
-        let overlay: Arc<dyn WriteBlocks> = Arc::new(Overlay::new(device));
-        journal::replay(&overlay)?;
-        let superblock = Superblock::read(&*overlay)?;
-        return Ok(Ext4::new(DeviceSource::new(overlay, superblock), dirty));
+        // Readers see what a mount would show.
+        if let Some(device) = journal::replayed(&device)? {
+            let superblock = Superblock::read(&*device)?;
+            return Ok(Ext4::new(DeviceSource::new(device, superblock), dirty));
+        }
     }
     Ok(Ext4::new(DeviceSource::new(device, superblock), dirty))
 }

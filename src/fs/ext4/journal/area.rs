@@ -20,6 +20,8 @@ const MAX_RUNS: usize = 1 << 20;
 pub struct JournalArea {
     /// Ascending and without a hole, from the journal's block 0.
     runs: Vec<Run>,
+    /// First block and length of each run, ascending by where it lies.
+    by_place: Vec<(u64, u64)>,
     block_size: u64,
     superblock: JournalSuperblock,
 }
@@ -48,7 +50,9 @@ impl JournalArea {
         let first = runs.first().ok_or_else(|| inode.corrupt("journal", "it has no block"))?;
         device.read_at(first.physical * block_size, &mut raw)?;
         let superblock = JournalSuperblock::from_bytes(&raw, superblock.block_size(), blocks)?;
-        Ok(Some(Self { runs, block_size, superblock }))
+        let mut by_place: Vec<_> = runs.iter().map(|run| (run.physical, run.blocks)).collect();
+        by_place.sort_unstable();
+        Ok(Some(Self { runs, by_place, block_size, superblock }))
     }
 
     /// The journal's own superblock.
@@ -69,6 +73,13 @@ impl JournalArea {
     /// Bytes a block has.
     pub(super) fn block_size(&self) -> u64 {
         self.block_size
+    }
+
+    /// Whether a block of the filesystem is the journal's.
+    pub(super) fn holds(&self, block: u64) -> bool {
+        let after = self.by_place.partition_point(|&(physical, _)| physical <= block);
+        let run = after.checked_sub(1).and_then(|index| self.by_place.get(index));
+        run.is_some_and(|&(physical, blocks)| block - physical < blocks)
     }
 
     /// Byte offset on the device of one of the journal's blocks.

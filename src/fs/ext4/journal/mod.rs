@@ -6,10 +6,11 @@
 mod area;
 mod log;
 mod replay;
+mod shown;
 mod superblock;
 mod wipe;
 
 pub use area::JournalArea;
-pub use replay::{Replayed, replay};
+pub use replay::{Replayed, replay, replayed};
 pub use superblock::JournalSuperblock;
 pub use wipe::wipe;

@@ -1,15 +1,16 @@
 //! Recovery: what the kernel does with the journal when it mounts a filesystem that was not
 //! unmounted (`fs/jbd2/recovery.c` says how its passes judge the log).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::area::JournalArea;
 use super::log::{
-    COMMIT, DESCRIPTOR, MAGIC, REVOKE, commit_agrees_v1, commit_is_right, commit_seconds, crc32_be,
+    COMMIT, DESCRIPTOR, REVOKE, commit_agrees_v1, commit_is_right, commit_seconds, crc32_be,
     fast_commit_of, header, revoked, tag_is_right, tags, tail_is_right,
 };
-use crate::block::{ReadBlocks, WriteBlocks};
+use super::shown::{BlockCopy, Shown};
+use crate::block::{Overlay, ReadBlocks, WriteBlocks};
 use crate::fs::FsError;
 use crate::fs::ext4::features::incompat;
 use crate::fs::ext4::superblock::{STATE_ERROR, SUPERBLOCK_AT, Superblock};
@@ -31,31 +32,84 @@ pub struct Replayed {
 ///
 /// # Errors
 /// `Unsupported` when the journal is on another device, has features we do not know or fast
-/// commits that were not replayed; `Corrupt` where the kernel would refuse to mount.
+/// commits that were not replayed; `Corrupt` where the kernel would refuse to mount, and where a
+/// logged block belongs in the journal itself.
 pub fn replay(device: &Arc<dyn WriteBlocks>) -> Result<Option<Replayed>, FsError> {
     let readable: Arc<dyn ReadBlocks> = Arc::<dyn WriteBlocks>::clone(device);
-    let superblock = Superblock::read(&*readable)?;
+    let Some((area, logged)) = read(&readable)? else { return Ok(None) };
+    let mut bytes = vec![0; area.block_size() as usize];
+    for (&block, copy) in &logged.blocks {
+        copy.read(&**device, &mut bytes)?;
+        device.write_at(block * area.block_size(), &bytes)?;
+    }
+    let replayed = logged.replayed;
+    finish(device, area, logged.end)?;
+    Ok(Some(replayed))
+}
+
+/// What `device` will be once its journal was replayed, to be read: the logged blocks stay where
+/// they are in the journal and are shown where they belong, so that memory holds their places and
+/// not their content. `None` when there is nothing to replay.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replayed(device: &Arc<dyn ReadBlocks>) -> Result<Option<Arc<dyn ReadBlocks>>, FsError> {
+    let Some((area, logged)) = read(device)? else { return Ok(None) };
+    let end = logged.end;
+    let shown = Shown::new(Arc::clone(device), area.block_size(), logged.blocks);
+    let overlay: Arc<dyn WriteBlocks> = Arc::new(Overlay::new(Arc::new(shown)));
+    finish(&overlay, area, end)?;
+    Ok(Some(overlay))
+}
+
+/// What the journal holds that is to be written.
+struct Logged {
+    /// The last copy of each block, by the block where it belongs.
+    blocks: BTreeMap<u64, BlockCopy>,
+    replayed: Replayed,
+    /// The sequence number behind the last whole transaction; `None` for a log that is empty.
+    end: Option<u32>,
+}
+
+/// Reads the journal of a filesystem that has to be recovered.
+fn read(device: &Arc<dyn ReadBlocks>) -> Result<Option<(JournalArea, Logged)>, FsError> {
+    let superblock = Superblock::read(&**device)?;
     if !superblock.has_incompat(incompat::NEEDS_RECOVERY) {
         return Ok(None);
     }
-    let Some(mut area) = JournalArea::open(&readable, &superblock)? else {
+    let Some(area) = JournalArea::open(device, &superblock)? else {
         return Err(FsError::corrupt(
             "superblock",
             format_args!("byte {SUPERBLOCK_AT}"),
             "needs_recovery without has_journal",
         ));
     };
-    let mut replayed = Replayed { transactions: 0, blocks: 0 };
+    let mut logged = Logged {
+        blocks: BTreeMap::new(),
+        replayed: Replayed { transactions: 0, blocks: 0 },
+        end: None,
+    };
     if area.superblock().start() != 0 {
-        let scanned = Pass { device: &**device, area: &area }.scan()?;
         let log = Pass { device: &**device, area: &area };
-        let revoked = log.revoke(scanned.end)?;
-        replayed.blocks = log.write(scanned.end, &revoked)?;
-        replayed.transactions = scanned.end.wrapping_sub(area.superblock().sequence());
-        area.superblock_mut().set_clean(scanned.end.wrapping_add(1));
+        let end = log.scan()?.end;
+        let revoked = log.revoke(end)?;
+        (logged.blocks, logged.replayed.blocks) = log.collect(end, &revoked)?;
+        logged.replayed.transactions = end.wrapping_sub(area.superblock().sequence());
+        logged.end = Some(end);
     }
+    Ok(Some((area, logged)))
+}
 
-    let mut superblock = Superblock::read(&*readable)?;
+/// Marks the journal as clean and the filesystem as recovered, behind what was replayed.
+fn finish(
+    device: &Arc<dyn WriteBlocks>,
+    mut area: JournalArea,
+    end: Option<u32>,
+) -> Result<(), FsError> {
+    if let Some(end) = end {
+        area.superblock_mut().set_clean(end.wrapping_add(1));
+    }
+    let mut superblock = Superblock::read(&**device)?;
     if area.superblock().errno() != 0 {
         // The kernel takes over what the journal recorded when the filesystem could not.
         superblock.set_state(superblock.state() | STATE_ERROR);
@@ -63,8 +117,7 @@ pub fn replay(device: &Arc<dyn WriteBlocks>) -> Result<Option<Replayed>, FsError
     }
     superblock.set_incompat(incompat::NEEDS_RECOVERY, false);
     area.write_superblock(&**device)?;
-    device.write_at(SUPERBLOCK_AT, &superblock.to_bytes())?;
-    Ok(Some(replayed))
+    Ok(device.write_at(SUPERBLOCK_AT, &superblock.to_bytes())?)
 }
 
 struct Scanned {
@@ -73,7 +126,7 @@ struct Scanned {
 }
 
 struct Pass<'a> {
-    device: &'a dyn WriteBlocks,
+    device: &'a dyn ReadBlocks,
     area: &'a JournalArea,
 }
 
@@ -240,10 +293,17 @@ impl Pass<'_> {
         Ok(revoked_in)
     }
 
-    /// Writes every block to where it belongs; gives how many.
-    fn write(&self, end: u32, revoked_in: &HashMap<u64, u32>) -> Result<u64, FsError> {
+    /// Finds the last copy of every block that is to be written; gives how many copies there are.
+    fn collect(
+        &self,
+        end: u32,
+        revoked_in: &HashMap<u64, u32>,
+    ) -> Result<(BTreeMap<u64, BlockCopy>, u64), FsError> {
         let journal = self.area.superblock();
-        let mut written = 0;
+        let block_size = self.area.block_size();
+        let blocks = self.device.len() / block_size;
+        let mut copies = BTreeMap::new();
+        let mut count = 0;
         self.each(end, |at, sequence, block, cursor| {
             if block.kind != DESCRIPTOR {
                 return Ok(());
@@ -253,30 +313,26 @@ impl Pass<'_> {
             }
             for tag in tags(block.bytes, journal) {
                 let at = cursor.block;
-                let mut bytes = cursor.read()?;
+                let bytes = cursor.read()?;
                 if revoked_in.get(&tag.block).is_some_and(|last| !is_after(sequence, *last)) {
                     continue;
                 }
                 if !tag_is_right(tag, &bytes, sequence, journal) {
                     return Err(corrupt(at, format_args!("wrong checksum of block {}", tag.block)));
                 }
-                if tag.escaped {
-                    bytes[..4].copy_from_slice(&MAGIC.to_be_bytes());
+                if tag.block >= blocks {
+                    return Err(corrupt(at, format_args!("block {} lies outside", tag.block)));
                 }
-                let to = tag
-                    .block
-                    .checked_mul(self.area.block_size())
-                    .filter(|to| {
-                        to.checked_add(self.area.block_size())
-                            .is_some_and(|end| end <= self.device.len())
-                    })
-                    .ok_or_else(|| corrupt(at, format_args!("block {} lies outside", tag.block)))?;
-                self.device.write_at(to, &bytes)?;
-                written += 1;
+                if self.area.holds(tag.block) {
+                    let problem = format_args!("block {} is the journal's own", tag.block);
+                    return Err(corrupt(at, problem));
+                }
+                copies.insert(tag.block, BlockCopy { at: self.area.at(at)?, escaped: tag.escaped });
+                count += 1;
             }
             Ok(())
         })?;
-        Ok(written)
+        Ok((copies, count))
     }
 
     /// Shows each descriptor and revocation of the whole transactions; `each` moves past what a
