@@ -1,5 +1,6 @@
 //! A commit that is stopped at any instant leaves the old image or the new one, never half.
 
+mod full;
 pub(crate) mod model;
 mod process;
 pub(crate) mod stopping;
@@ -12,6 +13,10 @@ use sysprep_rs::apply::{ApplyError, Recovery, commit, recover_on};
 use sysprep_rs::block::{Memory, Overlay, ReadBlocks, ResizeBlocks, WriteBlocks};
 
 use crate::random::Random;
+
+/// The first operation of a small commit that changes the image: the log was made, written, made
+/// durable, space reserved, the trailer written, log and directory made durable.
+pub(crate) const IN_PLACE: usize = 7;
 
 /// The bytes of a device.
 fn bytes(device: &dyn ReadBlocks) -> Vec<u8> {
@@ -158,7 +163,7 @@ fn a_complete_log_beside_another_image_is_refused_and_kept() {
         let (old, overlay) = change(&mut random);
         let mut host = Model::new(old.clone(), Skip::Nothing);
         // Stopped at the image's first operation: log complete, image untouched.
-        host.fail_at(6, Fault::Error(io::ErrorKind::Other));
+        host.fail_at(IN_PLACE, Fault::Error(io::ErrorKind::Other));
         commit(&mut host, &overlay).unwrap_err();
         assert_eq!(host.current_image(), old);
         let other: Vec<u8> = random.bytes(old.len());
@@ -178,7 +183,7 @@ fn a_complete_log_that_was_damaged_is_refused_and_kept() {
     let mut random = Random::new("crash", 7);
     let (old, overlay) = change(&mut random);
     let mut host = Model::new(old.clone(), Skip::Nothing);
-    host.fail_at(6, Fault::Error(io::ErrorKind::Other));
+    host.fail_at(IN_PLACE, Fault::Error(io::ErrorKind::Other));
     commit(&mut host, &overlay).unwrap_err();
     let length = host.log().len();
     for at in (0..length - 60).step_by(97) {
@@ -216,7 +221,7 @@ fn an_image_that_was_changed_after_the_crash_is_not_written_over() {
         let new = bytes(&overlay);
         let sectors = touched(&overlay);
         // From the first operation in place on.
-        for at in 6.. {
+        for at in IN_PLACE.. {
             let mut host = Model::new(old.clone(), Skip::Nothing);
             host.fail_at(at, Fault::Crash);
             let done = commit(&mut host, &overlay).is_ok();
@@ -257,7 +262,7 @@ fn an_image_put_back_from_a_copy_made_before_is_sealed_by_its_log() {
     let mut random = Random::new("put back", 0);
     let (old, overlay) = change(&mut random);
     let mut host = Model::new(old.clone(), Skip::Nothing);
-    host.fail_at(9, Fault::Error(io::ErrorKind::Other));
+    host.fail_at(IN_PLACE + 3, Fault::Error(io::ErrorKind::Other));
     commit(&mut host, &overlay).unwrap_err();
     assert_ne!(host.current_image(), old);
     host.replace_image(old);

@@ -1,8 +1,14 @@
 //! Writing what was staged to the image, so that no crash leaves it half written.
 //!
-//! Order: log → log durable → trailer → log and its directory durable → image written in place →
-//! image durable → log removed → directory durable. Whoever finds a log with its trailer can
-//! finish the commit ([`replay`]); whoever finds one without knows that the image is untouched.
+//! Order: log → log durable → space for the writes in place → trailer → log and its directory
+//! durable → image written in place → image durable → log removed → directory durable. Whoever
+//! finds a log with its trailer can finish the commit ([`replay`]); whoever finds one without knows
+//! that the image is untouched.
+//!
+//! A full disk is found out before the trailer: by then the log is on the disk, and what is to be
+//! written into holes of the image or behind its end has its space. Where the host's filesystem
+//! cannot reserve (no `fallocate`), or writes every block to a new place (Btrfs, ZFS), a disk that
+//! fills up meanwhile stops the commit half-way; once there is space, a recovery finishes it.
 
 use std::io::{self, Read, Seek};
 use std::path::Path;
@@ -29,6 +35,14 @@ impl<T: Read + Seek> LogSource for T {}
 pub trait Host {
     /// The image as it is now.
     fn image(&self) -> io::Result<Arc<dyn ReadBlocks>>;
+
+    /// Takes the space that writing these ranges of the image needs, where they are holes or lie
+    /// behind its end; neither its content nor its length changes. Does nothing where the host
+    /// cannot.
+    fn reserve(&mut self, ranges: &[(u64, u64)]) -> io::Result<()>;
+
+    /// Gives back what [`reserve`](Self::reserve) took, of an image that was not written since.
+    fn give_back(&mut self) -> io::Result<()>;
 
     /// Sets the image's length; bytes gained read as zeroes.
     fn set_len(&mut self, len: u64) -> io::Result<()>;
@@ -100,7 +114,9 @@ pub fn commit(host: &mut dyn Host, overlay: &Overlay) -> Result<Written, ApplyEr
         other => other.map_err(|source| ApplyError::LogNotWritten { source, leftover: None })?,
     }
     let log_bytes = write_log(host, overlay, &changes).map_err(|source| {
-        // Without a trailer the log means nothing; one that stays is thrown away later.
+        // Without a trailer the log means nothing; one that stays is thrown away later. So is
+        // space that is not given back worth no other error than the one that is told.
+        let _ = host.give_back();
         let leftover = host.remove_log().and_then(|()| host.sync_directory()).err();
         ApplyError::LogNotWritten { source, leftover }
     })?;
@@ -115,6 +131,12 @@ pub fn commit(host: &mut dyn Host, overlay: &Overlay) -> Result<Written, ApplyEr
 }
 
 fn write_log(host: &mut dyn Host, overlay: &Overlay, changes: &Changes) -> io::Result<u64> {
+    let written: Vec<_> = (changes.pieces.iter())
+        .filter_map(|&(at, piece)| match piece {
+            Piece::Bytes(len) => Some((at, len)),
+            Piece::Zero(_) => None,
+        })
+        .collect();
     let zeroes = |&(_, piece): &(u64, Piece)| match piece {
         Piece::Zero(len) => len,
         Piece::Bytes(_) => 0,
@@ -139,6 +161,10 @@ fn write_log(host: &mut dyn Host, overlay: &Overlay, changes: &Changes) -> io::R
     })?;
     let trailer = log.finish()?;
     host.sync_log()?;
+    host.reserve(&written).map_err(|error| {
+        let problem = format!("taking the space that the image will need: {error}");
+        io::Error::new(error.kind(), problem)
+    })?;
     host.append_log(&trailer)?;
     host.sync_log()?;
     host.sync_directory()?;

@@ -95,7 +95,8 @@ pub enum ApplyError {
     Block(BlockError),
     /// The host failed before anything was written.
     Host(io::Error),
-    /// The log could not be written (no space?): the image is untouched.
+    /// The log could not be written, or there is no space for what is to be written into the image,
+    /// which is untouched.
     LogNotWritten {
         /// What the host said.
         source: io::Error,
@@ -168,11 +169,11 @@ impl fmt::Display for ApplyError {
             Self::Log(error) => error.fmt(f),
             Self::Host(error) => error.fmt(f),
             Self::LogNotWritten { source, leftover: None } => {
-                write!(f, "the redo log could not be written: {source}; the image is untouched")
+                write!(f, "the seal could not be logged: {source}; the image is untouched")
             }
             Self::LogNotWritten { source, leftover: Some(leftover) } => write!(
                 f,
-                "the redo log could not be written: {source}; the image is untouched, but the \
+                "the seal could not be logged: {source}; the image is untouched, but the \
                  unfinished log could not be removed: {leftover}"
             ),
             Self::HalfWritten { source } => write!(

@@ -18,6 +18,9 @@ use crate::block::{HostFile, ReadBlocks};
 /// How many zero bytes are written at a time where the host makes no holes.
 const FILL: usize = 1 << 20;
 
+/// The block of most hosts.
+const BLOCK: u64 = 4096;
+
 /// An image file with its redo log beside it, in the same directory.
 #[derive(Debug)]
 pub struct FileHost {
@@ -26,6 +29,8 @@ pub struct FileHost {
     directory: File,
     log: Option<File>,
     makes_holes: bool,
+    /// What was reserved, to be given back.
+    reserved: Vec<(u64, u64)>,
 }
 
 impl FileHost {
@@ -54,6 +59,7 @@ impl FileHost {
             directory: File::open(parent)?,
             log: None,
             makes_holes: true,
+            reserved: Vec::new(),
         })
     }
 
@@ -76,6 +82,49 @@ impl FileHost {
 
     fn log(&mut self) -> io::Result<&mut File> {
         self.log.as_mut().ok_or_else(|| io::Error::other("no redo log was created"))
+    }
+
+    /// Where the data nearest to `at` lies, from `at` on and before `end`. A host that cannot tell
+    /// has it everywhere.
+    fn data(&self, at: u64, end: u64) -> Option<(u64, u64)> {
+        if at >= end {
+            return None;
+        }
+        let data = match seek(&self.image, SeekFrom::Data(at)) {
+            Ok(data) if data >= end => return None,
+            Ok(data) => data.max(at),
+            Err(Errno::NXIO) => return None,
+            Err(_) => at,
+        };
+        let hole = match seek(&self.image, SeekFrom::Hole(data)) {
+            Ok(hole) if hole > data => hole.min(end),
+            _ => end,
+        };
+        Some((data, hole))
+    }
+
+    /// Takes the space of a hole; whether the host can.
+    fn allocate(&mut self, at: u64, len: u64) -> io::Result<bool> {
+        let blocks = self.blocks_around(at, at + len);
+        match retry(|| fallocate(&self.image, FallocateFlags::KEEP_SIZE, at, len)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            result => {
+                // It may have got part of it before it failed.
+                self.reserved.push(blocks);
+                Ok(result.map(|()| true)?)
+            }
+        }
+    }
+
+    /// The range of whole blocks around a part of a hole, as far as they are in the hole as well:
+    /// only a whole block can be given back.
+    fn blocks_around(&self, start: u64, end: u64) -> (u64, u64) {
+        let is_hole = |at, end| self.data(at, end).is_none();
+        let before = start - start % BLOCK;
+        let first = if is_hole(before, start) { before } else { start };
+        let after = end.next_multiple_of(BLOCK);
+        let last = if is_hole(end, after) { after } else { end };
+        (first, last - first)
     }
 
     /// Makes a range that holds data a hole, or fills it with zeroes.
@@ -119,6 +168,32 @@ impl Host for FileHost {
         Ok(Arc::new(HostFile::from_file(self.image.try_clone()?)?))
     }
 
+    fn reserve(&mut self, ranges: &[(u64, u64)]) -> io::Result<()> {
+        for &(start, len) in ranges {
+            let (mut at, end) = (start, start.saturating_add(len));
+            while at < end {
+                let (data, hole) = self.data(at, end).unwrap_or((end, end));
+                if data > at && !self.allocate(at, data - at)? {
+                    return Ok(());
+                }
+                at = hole;
+            }
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if self.reserved.is_empty() {
+            return Ok(());
+        }
+        for (at, len) in std::mem::take(&mut self.reserved) {
+            retry(|| fallocate(&self.image, flags, at, len))?;
+        }
+        // What lies behind the end is given back by cutting the file where it ends.
+        self.image.set_len(self.image.metadata()?.len())
+    }
+
     fn set_len(&mut self, len: u64) -> io::Result<()> {
         self.image.set_len(len)
     }
@@ -131,18 +206,7 @@ impl Host for FileHost {
         let end = at.saturating_add(len);
         let mut at = at;
         let mut released = 0;
-        while at < end {
-            // A host that cannot tell where data is: all of it may be.
-            let data = match seek(&self.image, SeekFrom::Data(at)) {
-                Ok(data) if data >= end => break,
-                Ok(data) => data.max(at),
-                Err(Errno::NXIO) => break,
-                Err(_) => at,
-            };
-            let hole = match seek(&self.image, SeekFrom::Hole(data)) {
-                Ok(hole) if hole > data => hole.min(end),
-                _ => end,
-            };
+        while let Some((data, hole)) = self.data(at, end) {
             self.release(data, hole - data)?;
             released += hole - data;
             at = hole;

@@ -19,6 +19,7 @@ use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::{self, Change, FilesystemFacts, ImageFacts, Plan};
 
 use super::verify::{changes, tree};
+use crate::crash::IN_PLACE;
 use crate::crash::model::{Fault, Model as CrashModel, Skip};
 use crate::crash::stopping::{Stop, Stopping};
 use crate::random::Random as CrashRandom;
@@ -560,7 +561,7 @@ fn an_image_that_was_mounted_after_an_interrupted_seal_is_left_alone() {
     drop(staged);
     drop(image);
     // Stopped before the first byte was written in place, and further on.
-    for operation in [6, 7, 9, 14] {
+    for operation in [0, 1, 3, 8].map(|more| IN_PLACE as u32 + more) {
         // What a mount, a file in place of a freed one, and a check write.
         for request in
             ["set_super_value mnt_count 77", "write /etc/hostname new", "set_super_value state 0"]
@@ -572,7 +573,7 @@ fn an_image_that_was_mounted_after_an_interrupted_seal_is_left_alone() {
             apply::commit(&mut Stopping::new(host, operation, Stop::Fail), &overlay).unwrap_err();
             let context = format!("operation {operation}, {request}");
             assert!(matches!(apply::pending(&file), Ok(Pending::Complete { .. })), "{context}");
-            if operation == 6 {
+            if operation == IN_PLACE as u32 {
                 debugfs::script(&file, true, &[request.as_bytes().to_vec()]);
             } else {
                 // It is half written, so debugfs would not: the mount's time, in the superblock.

@@ -209,6 +209,15 @@ impl Host for Model {
         self.result(Arc::new(Memory::from_bytes(self.current.clone())) as Arc<dyn ReadBlocks>)
     }
 
+    fn reserve(&mut self, _: &[(u64, u64)]) -> io::Result<()> {
+        self.operation()?;
+        self.result(())
+    }
+
+    fn give_back(&mut self) -> io::Result<()> {
+        self.result(())
+    }
+
     fn set_len(&mut self, len: u64) -> io::Result<()> {
         self.operation()?;
         self.current.resize(len as usize, 0);

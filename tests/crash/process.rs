@@ -141,7 +141,8 @@ fn a_log_beside_another_file_or_through_a_symlink_is_not_followed() {
     // Stopped when the first byte was to be written in place.
     let log = dir.path().join(".image.sysprep-redo");
     let stopped = |overlay: &Overlay| {
-        commit(&mut Stopping::new(open(&path), 6, Stop::Fail), overlay).unwrap_err()
+        commit(&mut Stopping::new(open(&path), super::IN_PLACE as u32, Stop::Fail), overlay)
+            .unwrap_err()
     };
     assert!(matches!(stopped(&overlay), ApplyError::HalfWritten { .. }));
     assert_eq!(fs::metadata(&log).unwrap().mode() & 0o777, 0o600);

@@ -66,6 +66,18 @@ impl Host for Stopping {
         self.host.image()
     }
 
+    fn reserve(&mut self, ranges: &[(u64, u64)]) -> io::Result<()> {
+        if self.now()? {
+            self.host.reserve(&ranges[..ranges.len() / 2])?;
+            return self.stop();
+        }
+        self.host.reserve(ranges)
+    }
+
+    fn give_back(&mut self) -> io::Result<()> {
+        self.host.give_back()
+    }
+
     fn set_len(&mut self, len: u64) -> io::Result<()> {
         self.step()?;
         self.host.set_len(len)
