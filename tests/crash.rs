@@ -1,6 +1,7 @@
 //! A commit that is stopped at any instant leaves the old image or the new one, never half.
 
 mod full;
+mod killed;
 pub(crate) mod model;
 mod process;
 pub(crate) mod stopping;
