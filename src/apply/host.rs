@@ -80,6 +80,31 @@ impl FileHost {
         Ok(Size { file: metadata.len(), allocated: metadata.blocks() * 512 })
     }
 
+    /// Opens the log to read it; `None` when there is none.
+    ///
+    /// # Errors
+    /// What the host says; `PermissionDenied` when somebody else put it there.
+    pub(super) fn log_file(&self) -> io::Result<Option<File>> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+        let log = match OpenOptions::new().read(true).custom_flags(flags).open(&self.log_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let metadata = log.metadata()?;
+        // Acting on a log that somebody else put beside the image would write what they want.
+        let trusted = [0, rustix::process::geteuid().as_raw(), self.image.metadata()?.uid()];
+        if !metadata.is_file() || !trusted.contains(&metadata.uid()) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "{} is not a file of this user, of root, or of the image's owner",
+                    self.log_path.display()
+                ),
+            ));
+        }
+        Ok(Some(log))
+    }
+
     fn log(&mut self) -> io::Result<&mut File> {
         self.log.as_mut().ok_or_else(|| io::Error::other("no redo log was created"))
     }
@@ -235,24 +260,7 @@ impl Host for FileHost {
     }
 
     fn open_log(&self) -> io::Result<Option<Box<dyn LogSource>>> {
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-        let log = match OpenOptions::new().read(true).custom_flags(flags).open(&self.log_path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let metadata = log.metadata()?;
-        // Acting on a log that somebody else put beside the image would write what they want.
-        let trusted = [0, rustix::process::geteuid().as_raw(), self.image.metadata()?.uid()];
-        if !metadata.is_file() || !trusted.contains(&metadata.uid()) {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!(
-                    "{} is not a file of this user, of root, or of the image's owner",
-                    self.log_path.display()
-                ),
-            ));
-        }
-        Ok(Some(Box::new(log)))
+        Ok(self.log_file()?.map(|log| Box::new(log) as _))
     }
 
     fn log_path(&self) -> &Path {

@@ -1,12 +1,14 @@
 //! Finishing, or forgetting, a commit that was stopped.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::ApplyError;
 use super::commit::{self, Host, LogSource, Written};
 use super::host::FileHost;
-use super::redo::{self, Log, LogError, Mismatch};
-use crate::image::{Access, Format, Image, OpenOptions};
+use super::redo::{self, Ahead, Log, LogError, Mismatch};
+use crate::block::ReadBlocks;
+use crate::image::{Access, Format, Image, ImageFile, OpenOptions};
 
 /// What a recovery found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,9 @@ pub enum Recovery {
     Forgotten,
     /// A commit was stopped while it wrote the image: it was finished.
     Finished(Written),
+    /// A commit was stopped while it wrote the image: nothing was written, and the image is read as
+    /// it will be once a recovery finished it.
+    Ahead,
 }
 
 /// What a stopped commit left beside an image, found without writing anything.
@@ -57,24 +62,49 @@ pub fn recover(path: &Path) -> Result<Recovery, ApplyError> {
 }
 
 /// Opens an image, after the stopped commit of an earlier run was finished or forgotten where the
-/// image is opened to be sealed. Opened to be read it is never written: a complete log is an error
-/// then, because the image may be half written.
+/// image is opened to be sealed. Opened to be read it is never written: it is read through the log
+/// then, as it will be.
 ///
 /// # Errors
-/// As [`recover`] and [`Image::open`]; [`ApplyError::RecoveryPending`].
+/// As [`recover`] and [`Image::open`].
 pub fn open(
     path: &Path,
     options: &OpenOptions,
     access: Access,
 ) -> Result<(Image, Recovery), ApplyError> {
-    let recovery = match access {
-        Access::Seal => recover(path)?,
-        Access::Audit => match pending(path)? {
-            Pending::Complete { .. } => return Err(ApplyError::RecoveryPending),
-            Pending::Nothing | Pending::Unfinished => Recovery::Nothing,
-        },
+    if access == Access::Seal {
+        let recovery = recover(path)?;
+        return Ok((Image::open(path, options, access)?, recovery));
+    }
+    // Locked first: nobody finishes or replaces the commit while it is looked at.
+    let file = ImageFile::open(path, access)?;
+    let host = file.host();
+    match ahead(path, &file)? {
+        Some(ahead) => Ok((file.image(options, ahead)?, Recovery::Ahead)),
+        None => Ok((file.image(options, host)?, Recovery::Nothing)),
+    }
+}
+
+/// An image as it will be once its stopped commit is finished; `None` when there is none to finish.
+fn ahead(path: &Path, file: &ImageFile) -> Result<Option<Arc<dyn ReadBlocks>>, ApplyError> {
+    let metadata = file.file().metadata().map_err(ApplyError::Host)?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    let image = file.host();
+    let file = file.file().try_clone().map_err(ApplyError::Host)?;
+    let host = FileHost::new(path, file).map_err(ApplyError::Host)?;
+    let Some(log) = host.log_file().map_err(ApplyError::Host)? else { return Ok(None) };
+    let log = match Log::open(log) {
+        Err(LogError::Incomplete) => return Ok(None),
+        other => other.map_err(ApplyError::Log)?,
     };
-    Ok((Image::open(path, options, access)?, recovery))
+    let log = match log.check(&*image).map_err(ApplyError::Log)? {
+        Ok(log) => log,
+        Err(mismatch) => return Err(not_this_image(&host, mismatch)),
+    };
+    let ahead = Log::open(log).and_then(|log| Ahead::new(image, log));
+    Ok(Some(Arc::new(ahead.map_err(ApplyError::Log)?)))
 }
 
 /// What a stopped commit left beside the image at `path`. Reads the log's ends and not every

@@ -30,11 +30,16 @@ impl Opened {
         let options = OpenOptions { format, allow_backing: args.allow_backing };
         let (image, recovery) =
             apply::open(&path, &options, access).map_err(|it| Failure::of(&path, &it))?;
-        if let Recovery::Finished(_) = recovery {
-            out::note(format_args!(
-                "sysprep-rs: {}: an interrupted seal was finished first",
-                path.display()
-            ));
+        let said = match recovery {
+            Recovery::Finished(_) => "an interrupted seal was finished first",
+            Recovery::Ahead => {
+                "a seal was interrupted; what is shown is the image once 'sysprep-rs recover' has \
+                 finished it"
+            }
+            Recovery::Nothing | Recovery::Forgotten => "",
+        };
+        if !said.is_empty() {
+            out::note(format_args!("sysprep-rs: {}: {said}", path.display()));
         }
         let doubt = doubt(&image);
         let (disk, guests) = look(&path, &image)?;

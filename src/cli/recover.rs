@@ -19,6 +19,7 @@ pub(crate) fn recover(args: &RecoverArgs) -> Result<ExitCode, Failure> {
             ("forgotten", "a seal was interrupted before it wrote the image: untouched as it was")
         }
         Recovery::Finished(_) => ("finished", "an interrupted seal was finished"),
+        Recovery::Ahead => ("pending", "an interrupted seal waits to be finished"),
     };
     let image = path.display().to_string();
     let said = if args.json.json {

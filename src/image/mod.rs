@@ -141,12 +141,22 @@ pub struct Residue {
     pub text: String,
 }
 
+/// An image's file, opened and locked, of which nothing was read yet.
+#[derive(Debug)]
+pub struct ImageFile {
+    path: PathBuf,
+    access: Access,
+    host: Arc<HostFile>,
+    allocated: u64,
+}
+
 /// An opened image, locked against others for as long as it lives.
 pub struct Image {
     path: PathBuf,
     format: Format,
     access: Access,
-    host: Arc<HostFile>,
+    file: Arc<HostFile>,
+    host: Arc<dyn ReadBlocks>,
     disk: Arc<dyn ReadBlocks>,
     header: Option<Header>,
     backing: Option<Arc<dyn ReadBlocks>>,
@@ -165,10 +175,21 @@ impl Image {
     /// Opens the image at `path`, and locks it.
     ///
     /// # Errors
-    /// [`ImageError::Caller`] when it is no file that can be opened so, [`ImageError::InUse`] when
-    /// another process uses it, [`ImageError::Unsupported`] and [`ImageError::Corrupt`] by its
-    /// content.
+    /// As [`ImageFile::open`] and [`ImageFile::image`].
     pub fn open(path: &Path, options: &OpenOptions, access: Access) -> Result<Self, ImageError> {
+        let file = ImageFile::open(path, access)?;
+        let host = file.host.clone();
+        file.image(options, host)
+    }
+}
+
+impl ImageFile {
+    /// Opens and locks the file at `path`.
+    ///
+    /// # Errors
+    /// [`ImageError::Caller`] when it is no file that can be opened so, [`ImageError::InUse`] when
+    /// another process uses it.
+    pub fn open(path: &Path, access: Access) -> Result<Self, ImageError> {
         // Looked at before it is opened, which alone would hang on a FIFO without a writer.
         let metadata = path.metadata().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ImageError::caller(path, "no such file"),
@@ -215,28 +236,54 @@ impl Image {
         if host.is_empty() {
             return Err(ImageError::caller(path, "it is empty"));
         }
+        Ok(Self { path: path.to_owned(), access, host, allocated: metadata.blocks() * 512 })
+    }
+
+    /// The open, locked file.
+    pub fn file(&self) -> &File {
+        self.host.file()
+    }
+
+    /// The file's content.
+    pub fn host(&self) -> Arc<dyn ReadBlocks> {
+        self.host.clone()
+    }
+
+    /// The image in this file, whose content is taken to be that of `host`.
+    ///
+    /// # Errors
+    /// [`ImageError::Unsupported`] and [`ImageError::Corrupt`] by its content;
+    /// [`ImageError::Caller`] about its backing files.
+    pub fn image(
+        self,
+        options: &OpenOptions,
+        host: Arc<dyn ReadBlocks>,
+    ) -> Result<Image, ImageError> {
         let format = match options.format {
             Some(format) => format,
             None => probe::probe(&*host)?,
         };
-        let mut image = Self {
-            path: path.to_owned(),
+        let mut image = Image {
+            path: self.path,
             format,
-            access,
+            access: self.access,
+            file: self.host,
             disk: host.clone(),
             host,
             header: None,
             backing: None,
             backing_files: Vec::new(),
             residue: Vec::new(),
-            allocated: metadata.blocks() * 512,
+            allocated: self.allocated,
         };
         if format == Format::Qcow2 {
             image.open_qcow2(options)?;
         }
         Ok(image)
     }
+}
 
+impl Image {
     fn open_qcow2(&mut self, options: &OpenOptions) -> Result<(), ImageError> {
         let header = Header::read(&*self.host)?;
         if let Some(named) = &header.backing {
@@ -299,7 +346,7 @@ impl Image {
 
     /// The open, locked file: writable when it was opened with [`Access::Seal`].
     pub fn file(&self) -> &File {
-        self.host.file()
+        self.file.file()
     }
 
     /// The guest's disk.

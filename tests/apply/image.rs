@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use sysprep_rs::apply::verify::VerifyLevel;
 use sysprep_rs::apply::{self, ApplyError, FileHost, Host, Pending, Recovery, edit, edit_all};
-use sysprep_rs::block::{Memory, Overlay, ReadBlocks, ResizeBlocks, WindowMut, WriteBlocks};
+use sysprep_rs::block::{
+    Extent, Memory, Overlay, ReadBlocks, ResizeBlocks, WindowMut, WriteBlocks,
+};
 use sysprep_rs::digest::Digest;
 use sysprep_rs::fs::{EditOptions, Kind, MetaChange, NewMeta, ReadFs, Timestamp};
 use sysprep_rs::guest::Disk;
@@ -517,16 +519,41 @@ fn a_stopped_commit_is_finished_when_the_image_is_opened_to_be_sealed() {
             let complete = matches!(apply::pending(&file).unwrap(), Pending::Complete { .. });
             // The image is closed again at once.
             let audit = apply::open(&file, &OpenOptions::default(), Access::Audit);
-            match audit.map(|(_, recovery)| recovery) {
-                Err(ApplyError::RecoveryPending) => assert!(complete, "operation {operation}"),
-                Ok(Recovery::Nothing) => assert!(!complete, "operation {operation}"),
+            // Nothing is written, and what is read is the image as it was or as it will be.
+            let left = fs::read(&file).unwrap();
+            let (image, recovery) = audit.unwrap();
+            let mut seen_bytes = vec![0; image.host().len() as usize];
+            image.host().read_at(0, &mut seen_bytes).unwrap();
+            match recovery {
+                Recovery::Ahead => assert!(complete && seen_bytes == new, "operation {operation}"),
+                Recovery::Nothing => {
+                    let whole = left == old || left == new;
+                    assert!(!complete && whole && seen_bytes == left, "operation {operation}");
+                }
                 other => panic!("operation {operation}: {other:?}"),
             }
+            let (host, mut at) = (image.host(), 0);
+            while at < host.len() {
+                let extent = host.extent_at(at).unwrap();
+                let bytes = &seen_bytes[at as usize..(at + extent.len()) as usize];
+                let is_zero = bytes.iter().all(|&byte| byte == 0);
+                assert!(is_zero || matches!(extent, Extent::Data(_)), "operation {operation}");
+                at += extent.len();
+            }
+            if complete {
+                // A plan can be made; it is applied once the seal is finished.
+                let again = plan(&image, &BTreeMap::new());
+                let staged = apply::stage(&image, &again).map(|_| ());
+                assert!(matches!(staged, Err(ApplyError::RecoveryPending)), "{staged:?}");
+            }
+            drop((host, image));
+            assert!(fs::read(&file).unwrap() == left, "operation {operation}");
             let (image, recovery) =
                 apply::open(&file, &OpenOptions::default(), Access::Seal).unwrap();
             drop(image);
             let found = fs::read(&file).unwrap();
             match recovery {
+                Recovery::Ahead => panic!("operation {operation}: it was opened to be sealed"),
                 Recovery::Nothing => seen[0] += 1,
                 Recovery::Forgotten => {
                     seen[1] += 1;

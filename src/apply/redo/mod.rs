@@ -12,6 +12,7 @@
 //! never acted on and may be thrown away, and a log with one whose records do not match it was
 //! damaged since: the image may be half written, and the log must be kept.
 
+mod ahead;
 mod header;
 mod identity;
 mod reader;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use crate::block::BlockError;
 
+pub use ahead::Ahead;
 pub use header::{Header, Sample};
 pub use identity::{Mismatch, differs, samples};
 pub use reader::{Entry, Log};

@@ -19,6 +19,8 @@ pub struct Entry<'a> {
     pub record: Record<'a>,
     /// Digests of what was there before.
     pub(super) before: &'a [u8],
+    /// Byte offset in the log of the bytes to be written.
+    pub bytes_at: u64,
 }
 
 /// A finished log. Every record is checked for itself as it is read, and the whole against the
@@ -84,6 +86,11 @@ impl<R: Read + Seek> Log<R> {
         })
     }
 
+    /// The log itself.
+    pub(super) fn into_source(self) -> R {
+        self.source
+    }
+
     /// Which image it belongs to.
     pub fn header(&self) -> &Header {
         &self.header
@@ -137,7 +144,8 @@ impl<R: Read + Seek> Log<R> {
         self.source.read_exact(&mut self.payload)?;
         self.hasher.update(&raw);
         self.hasher.update(&self.payload);
-        let entry = head.with(&self.payload, digests as usize, place)?;
+        let bytes_at = place + HEAD as u64 + digests;
+        let entry = head.with(&self.payload, digests as usize, place, bytes_at)?;
         let end = head.at.saturating_add(head.len);
         if head.at < self.end || end > self.header.len_after {
             return Err(LogError::damaged(
@@ -165,7 +173,7 @@ impl<R: Read + Seek> Log<R> {
         }
         let stride = self.stride;
         let mut buffer = Vec::new();
-        while let Some(Entry { record, before }) = self.next()? {
+        while let Some(Entry { record, before, .. }) = self.next()? {
             let changed = touched::changed(image, record, before, stride, &mut buffer)?;
             if let Some(mismatch) = changed {
                 return Ok(Err(mismatch));

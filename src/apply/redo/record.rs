@@ -115,6 +115,7 @@ impl Head {
         payload: &'a [u8],
         digests: usize,
         place: u64,
+        bytes_at: u64,
     ) -> Result<Entry<'a>, LogError> {
         if le32(&self.raw, 4) != Some(checksum(&self.raw, &[payload])) {
             return Err(LogError::damaged(place, "a record's checksum is wrong"));
@@ -125,6 +126,6 @@ impl Head {
         } else {
             Record::Bytes { at: self.at, bytes }
         };
-        Ok(Entry { record, before })
+        Ok(Entry { record, before, bytes_at })
     }
 }
