@@ -13,6 +13,7 @@ mod before;
 mod catalogue;
 mod draft;
 mod load;
+mod mode;
 mod problem;
 mod schema;
 mod selection;

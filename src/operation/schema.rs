@@ -96,6 +96,10 @@ fn shape(shape_of: &Shape) -> Json {
         Shape::Mode => {
             json!({ "type": "string", "pattern": "^((0o)?[0-7]{3,5}|.*\\{[a-z][a-z0-9-]*\\}.*)$" })
         }
+        Shape::ModeChange => json!({
+            "type": "string",
+            "pattern": "^((0o)?[0-7]{3,5}|[ugoa]*([-+=][rwxXst]*)+(,[ugoa]*([-+=][rwxXst]*)+)*|.*\\{[a-z][a-z0-9-]*\\}.*)$"
+        }),
         Shape::Owner => json!({ "type": ["string", "integer"] }),
         Shape::Path => json!({ "type": "string", "pattern": "^(/|\\{)" }),
         Shape::Pattern => json!({ "type": "string", "pattern": "^(~?/|\\{)" }),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::mode::{self, ModeChange};
 use super::problem::{At, Problem, did_you_mean};
 use super::step::{VERBS, Verb};
 use super::yaml::{Entry, Node, Yaml};
@@ -51,6 +52,8 @@ pub enum Shape {
     Name,
     /// Permission bits in octal, in quotes: `"0644"`.
     Mode,
+    /// Permission bits in octal, or changes to them: `"go-w,a+rX"`.
+    ModeChange,
     /// A user's or group's name, or its number.
     Owner,
     /// One absolute path, without wildcards.
@@ -494,13 +497,8 @@ fn checked(shape: &Shape, text: String) -> Result<Value, String> {
         Shape::Line if text.trim().is_empty() => Err("is empty; write one line of text".into()),
         Shape::Line if text.contains('\n') => Err("is one line of text, without a line end".into()),
         Shape::Name => check_name(&text).map(|()| Value::Text(text)),
-        Shape::Mode => {
-            let digits = text.strip_prefix("0o").unwrap_or(&text);
-            match u16::from_str_radix(digits, 8) {
-                Ok(mode) if mode <= 0o7777 && digits.len() >= 3 => Ok(Value::Mode(mode)),
-                _ => Err(format!("'{text}' is no mode; write it in octal and quotes: \"0644\"")),
-            }
-        }
+        Shape::Mode => mode::octal(&text).map(Value::Mode),
+        Shape::ModeChange => ModeChange::parse(&text).map(|_| Value::Text(text)),
         Shape::Owner => {
             let fits = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
             if text.is_empty() || !text.chars().all(fits) {

@@ -29,6 +29,13 @@ pub(crate) const TARGET_FIELDS: &[Field] = &[
     Field::optional("unless", Shape::Regex, "no files whose content matches"),
 ];
 
+/// The argument of the verbs that can go on below a directory.
+pub(crate) const RECURSIVE: Field = Field::optional(
+    "recursive",
+    Shape::Bool,
+    "everything below a directory, too; symlinks in it are not followed",
+);
+
 /// Names to look for in whole trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {

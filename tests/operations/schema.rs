@@ -103,6 +103,8 @@ steps:
   - remove: { paths: ["{dir}/**"], keep: "{dir}/keep", only: [file, symlink], when: { distro: debian } }
   - edit: { paths: /etc/app.conf, replace: { match: "^dir={dir}$", with: "dir=" }, delete-lines: "^id=" }
   - mkdir: { path: /srv/x, mode: "0750", owner: root, group: 0, parents: "{strict}" }
+  - chmod: { paths: /srv/x, mode: "u=rwX,go-w", recursive: "{strict}" }
+  - edit: { paths: /etc/app.conf, insert: { line: "id=", after: "^dir=" } }
 "#;
 
 #[test]
@@ -110,7 +112,7 @@ fn a_full_operation_is_read() {
     let schema = json_schema();
     fits(&schema, &schema, &json(GOOD), "").unwrap();
     let mut operation = Operation::from_yaml("my-app.yaml", GOOD).unwrap();
-    assert_eq!(operation.steps.len(), 4);
+    assert_eq!(operation.steps.len(), 6);
     assert_eq!(operation.steps[0].verb, "remove");
     assert_eq!(operation.steps[0].at.line, 11);
     assert_eq!(operation.steps[0].does.paths(), ["/srv/app/*.id"]);
@@ -191,7 +193,7 @@ fn what_fits_each_field_can_still_be_wrong_together() {
         ("  - remove: { names: '*~' }\n", "", "x.yaml:7:5: 'names' and 'under' go together"),
         ("  - remove: { keep: /x }\n", "", "names no path"),
         ("  - remove: []\n", "", "names no path"),
-        ("  - edit: { paths: /x }\n", "", "give 'replace', 'delete-lines' or both"),
+        ("  - edit: { paths: /x }\n", "", "give 'replace', 'delete-lines' or 'insert'"),
         (
             "  - set-key: { paths: /x, format: ini, key: a, value: b, remove: true }\n",
             "",
@@ -237,7 +239,7 @@ fn a_folder_adds_operations_and_overrides_by_name() {
     fs::write(folder.path().join("below/my-app.yml"), GOOD).unwrap();
     fs::write(folder.path().join("README"), "no operation").unwrap();
     let mut catalogue = Catalogue::embedded().unwrap().with_dir(folder.path()).unwrap();
-    assert_eq!(catalogue.get("utmp").unwrap().steps.len(), 4);
+    assert_eq!(catalogue.get("utmp").unwrap().steps.len(), 6);
     assert!(catalogue.get("my-app").is_some() && catalogue.get("logfiles").is_some());
 
     assert!(catalogue.set("dir=/x").unwrap_err().contains("OPERATION.dir=VALUE"));

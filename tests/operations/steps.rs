@@ -259,6 +259,63 @@ fn a_link_that_leads_to_no_file_is_said() {
 }
 
 #[test]
+fn bits_and_owners_of_whole_trees() {
+    let tree = "/d 0700 1:1\n/d/a/b 0600 1:1 = \"\"\n/d/a/x 0700 1:1 = \"\"\n/d/l -> /etc/shadow\n/etc/shadow 0600 1:1 = \"\"\n/d/keep 0600 1:1 = \"\"";
+    let tree = tree.replace("/d 0700", "/d/ 0700");
+    let steps = "
+  - chmod: { paths: /d, keep: /d/keep, mode: 'go+rX', recursive: true }
+  - chown: { paths: /d/a, owner: 0, group: 0, recursive: true }
+";
+    let (plan, sample) = sealed(Sample::new(&tree), &with_steps(steps));
+    assert_eq!(changes(&plan), ["/d update", "/d/a/b update", "/d/a/x update"]);
+    let tree = sample.tree("part1");
+    let of = |path: &str| {
+        let it = &tree[&path.parse::<GuestPath>().unwrap()];
+        let owner = it.owner.unwrap();
+        (it.mode.unwrap(), owner.0, owner.1)
+    };
+    assert_eq!(of("/d"), (0o755, 1, 1));
+    assert_eq!(of("/d/a/b"), (0o644, 0, 0));
+    assert_eq!(of("/d/a/x"), (0o755, 0, 0));
+    assert_eq!(of("/d/keep"), (0o600, 1, 1));
+    assert_eq!(of("/etc/shadow"), (0o600, 1, 1));
+    // What is named and leads nowhere is said.
+    let plan =
+        Sample::new("/l -> gone").plan(&[with_steps("  - chmod: { paths: /l, mode: a+r }\n")]);
+    assert!(refusals(&plan)[0].contains("leads nowhere"), "{:?}", refusals(&plan));
+}
+
+#[test]
+fn lines_are_put_in_and_the_first_match_replaced() {
+    let tree = "/c = \"# Port\\nPort 22\\nPort 23\\n\"";
+    let steps = "
+  - edit:
+      paths: /c
+      replace: { match: '^Port 2\\d$', with: 'Port 2022', first: true }
+      insert:
+        - { line: 'Banner none', after: '^Port ' }
+        - { line: '# head', before: '^#' }
+        - { line: 'nowhere', before: '^Host' }
+";
+    // Replacing the first match again would replace the next: that is refused, not done twice.
+    let plan = Sample::new(tree).plan(&[with_steps(steps)]);
+    assert!(matches!(&plan.outcomes[0].outcome, Outcome::Failed(why) if why.contains("/c")));
+    let steps = steps.replace("2\\d$", "22$");
+    let (_, mut sample) = sealed(Sample::new(tree), &with_steps(&steps));
+    assert_eq!(content(&mut sample, "/c"), "# head\n# Port\nPort 2022\nPort 23\nBanner none\n");
+    for wrong in [
+        "{ paths: /c, insert: { line: a } }",
+        "{ paths: /c, insert: { line: a, before: b, after: c } }",
+        "{ paths: /c }",
+    ] {
+        let text = format!(
+            "name: x\nsummary: X\nwhy: X.\nclass: log\ndefault: true\nsteps: [{{edit: {wrong}}}]\n"
+        );
+        assert!(Operation::from_yaml("x.yaml", &text).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn deep_paths_are_made_in_time() {
     let deep = "/a".repeat(1500);
     let steps = format!(

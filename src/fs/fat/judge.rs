@@ -243,6 +243,11 @@ impl Judge for FatFs {
         let mut names = Vec::new();
         for entry in self.directory(dir)?.iter() {
             let name = entry.map_err(failed)?.file_name();
+            // Only a damaged directory has one of these; a path cannot.
+            if name.is_empty() || name.contains(['/', '\0']) {
+                let problem = format!("the name {name:?}");
+                return Err(FsError::corrupt("FAT directory", dir, problem));
+            }
             if name != "." && name != ".." {
                 names.push(name.into_bytes());
             }

@@ -48,7 +48,7 @@ impl Draft<'_> {
     /// # Errors
     /// The guest cannot be read.
     pub fn file(&mut self, target: Target) -> Result<Option<Target>, StepError> {
-        self.leading_to(target, Kind::File)
+        self.leading_to(target, Some(Kind::File))
     }
 
     /// The directory that a found path is or leads to; otherwise as [`file`](Self::file).
@@ -56,16 +56,30 @@ impl Draft<'_> {
     /// # Errors
     /// The guest cannot be read.
     pub fn directory(&mut self, target: Target) -> Result<Option<Target>, StepError> {
-        self.leading_to(target, Kind::Directory)
+        self.leading_to(target, Some(Kind::Directory))
     }
 
-    fn leading_to(&mut self, target: Target, wanted: Kind) -> Result<Option<Target>, StepError> {
+    /// What a found path is or leads to, whatever it is; otherwise as [`file`](Self::file).
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn anything(&mut self, target: Target) -> Result<Option<Target>, StepError> {
+        self.leading_to(target, None)
+    }
+
+    fn leading_to(
+        &mut self,
+        target: Target,
+        wanted: Option<Kind>,
+    ) -> Result<Option<Target>, StepError> {
         let (path, is) = (target.path.clone(), target.kind);
         let by_wildcard = target.matched.contains(['*', '?', '[', '{']);
         let link = self.link_target(&target)?;
         let found = self.followed(target)?;
         let kind = match found {
-            Some(found) if found.kind == Some(wanted) => return Ok(Some(found)),
+            Some(found) if found.kind.is_some() && wanted.is_none_or(|_| found.kind == wanted) => {
+                return Ok(Some(found));
+            }
             found => found.and_then(|found| found.kind),
         };
         if by_wildcard || link.as_deref().is_some_and(is_volatile) {
@@ -78,7 +92,10 @@ impl Draft<'_> {
             (Some(link), Some(kind)) => {
                 format!("a symlink to '{}', which is {}", escape(&link), words(kind))
             }
-            (None, _) => format!("{}, not {}", is.map_or("nothing", words), words(wanted)),
+            (None, _) => {
+                let wanted = wanted.map_or("anything", words);
+                format!("{}, not {wanted}", is.map_or("nothing", words))
+            }
         };
         self.refuse(&path, reason);
         Ok(None)

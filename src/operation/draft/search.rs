@@ -1,6 +1,6 @@
 //! Finding what a step is about: patterns and scans, seen through what earlier steps will do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{CHANGES, Draft, Kept, Target};
 use crate::fs::Kind;
@@ -127,6 +127,38 @@ impl Draft<'_> {
             chosen.push(target);
         }
         Ok(chosen)
+    }
+
+    /// Shows everything below a directory that was found, a directory before what is in it, as the
+    /// steps so far will leave it; symlinks are not followed, and what is kept is left out.
+    ///
+    /// # Errors
+    /// The guest cannot be read; what `visit` says.
+    pub fn each_below(
+        &mut self,
+        top: &Target,
+        kept: &Kept,
+        visit: &mut dyn FnMut(&Target, &mut Self) -> Result<(), StepError>,
+    ) -> Result<(), StepError> {
+        // A hostile tree may be none: each directory is entered once.
+        let mut seen = HashSet::new();
+        let mut ahead = Vec::from_iter((top.kind == Some(Kind::Directory)).then(|| top.clone()));
+        while let Some(dir) = ahead.pop() {
+            let node = dir.place.as_ref().map(|place| (place.volume.clone(), place.node));
+            if node.is_some_and(|node| !seen.insert(node)) {
+                continue;
+            }
+            for child in self.children(&dir)? {
+                if kept.0.contains(&child.path) {
+                    continue;
+                }
+                visit(&child, self)?;
+                if child.kind == Some(Kind::Directory) {
+                    ahead.push(child);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The paths that a step leaves alone.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::new::Meta;
 use super::{Propose, StepError, Verb};
-use crate::operation::draft::Draft;
+use crate::operation::draft::{Draft, Target};
 use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
-use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
+use crate::operation::targets::{RECURSIVE, Scan, TARGET_FIELDS, Targets};
 
 pub(super) const VERB: Verb = Verb {
     name: "chown",
@@ -17,6 +17,7 @@ pub(super) const VERB: Verb = Verb {
         &[
             Field::optional("owner", Shape::Owner, "user, by name or number"),
             Field::optional("group", Shape::Owner, "group, by name or number"),
+            RECURSIVE,
         ],
     ],
     short: None,
@@ -25,7 +26,8 @@ pub(super) const VERB: Verb = Verb {
         if meta.owner.is_none() && meta.group.is_none() {
             return Err(Problem::new(fields.at(), "give 'owner', 'group' or both"));
         }
-        Ok(Arc::new(Chown { targets: Targets::from_fields(fields)?, meta }))
+        let recursive = fields.flag("recursive", false);
+        Ok(Arc::new(Chown { targets: Targets::from_fields(fields)?, meta, recursive }))
     },
 };
 
@@ -33,15 +35,27 @@ pub(super) const VERB: Verb = Verb {
 struct Chown {
     targets: Targets,
     meta: Meta,
+    recursive: bool,
+}
+
+impl Chown {
+    fn one(&self, target: &Target, draft: &mut Draft<'_>) -> Result<(), StepError> {
+        let Some(owned) = draft.owned(target)? else { return Ok(()) };
+        if let Some(owned) = self.meta.over(owned, &target.path, draft)? {
+            let why = format!("matches {}", target.matched);
+            draft.set_owned(target, owned, why)?;
+        }
+        Ok(())
+    }
 }
 
 impl Propose for Chown {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
+        let kept = draft.kept(&self.targets)?;
         for target in draft.find(&self.targets)? {
-            let Some(owned) = draft.owned(&target)? else { continue };
-            if let Some(owned) = self.meta.over(owned, &target.path, draft)? {
-                let why = format!("matches {}", target.matched);
-                draft.set_owned(&target, owned, why)?;
+            self.one(&target, draft)?;
+            if self.recursive {
+                draft.each_below(&target, &kept, &mut |target, draft| self.one(target, draft))?;
             }
         }
         Ok(())

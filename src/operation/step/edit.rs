@@ -1,4 +1,4 @@
-//! `edit`: replaces text in files, and takes lines out.
+//! `edit`: replaces text in files, takes lines out and puts lines in.
 
 use std::sync::Arc;
 
@@ -14,11 +14,18 @@ use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
 const REPLACE: &[Field] = &[
     Field::required("match", Shape::Regex, "what is replaced, wherever it is found"),
     Field::required("with", Shape::Text, "the new text; $1 or ${name} is what a group matched"),
+    Field::optional("first", Shape::Bool, "only where it is found first in a file"),
+];
+
+const INSERT: &[Field] = &[
+    Field::required("line", Shape::Line, "the line; a file that has it already stays as it is"),
+    Field::optional("before", Shape::Regex, "before the first line that matches"),
+    Field::optional("after", Shape::Regex, "after the last line that matches"),
 ];
 
 pub(super) const VERB: Verb = Verb {
     name: "edit",
-    help: "replaces text in regular files and takes lines out; symlinks are followed",
+    help: "takes lines out of regular files, replaces text and puts lines in, in this order; symlinks are followed",
     fields: &[
         TARGET_FIELDS,
         &[
@@ -28,6 +35,11 @@ pub(super) const VERB: Verb = Verb {
                 Shape::Some(&Shape::Regex),
                 "lines that match any of these go",
             ),
+            Field::optional(
+                "insert",
+                Shape::Some(&Shape::Map(INSERT)),
+                "lines to put in, in order; nowhere where no line matches ('append' adds at the end)",
+            ),
         ],
     ],
     short: None,
@@ -35,22 +47,82 @@ pub(super) const VERB: Verb = Verb {
         let mut replace = Vec::new();
         for one in fields.maps("replace") {
             if let (Some(regex), Some(with)) = (one.regex("match"), one.text("with")) {
-                replace.push((regex, with.as_bytes().to_vec()));
+                let times = if one.flag("first", false) { 1 } else { 0 };
+                replace.push(Replace { regex, with: with.as_bytes().to_vec(), times });
             }
         }
         let delete = fields.regexes("delete-lines");
-        if replace.is_empty() && delete.is_empty() {
-            return Err(Problem::new(fields.at(), "give 'replace', 'delete-lines' or both"));
+        let mut insert = Vec::new();
+        for one in fields.maps("insert") {
+            let place = match (one.regex("before"), one.regex("after")) {
+                (Some(regex), None) => Beside::Before(regex),
+                (None, Some(regex)) => Beside::After(regex),
+                _ => return Err(Problem::new(one.at(), "give either 'before' or 'after'")),
+            };
+            insert.push((one.text("line").unwrap_or_default().as_bytes().to_vec(), place));
         }
-        Ok(Arc::new(Edit { targets: Targets::from_fields(fields)?.following(), replace, delete }))
+        if replace.is_empty() && delete.is_empty() && insert.is_empty() {
+            let message = "give 'replace', 'delete-lines' or 'insert'";
+            return Err(Problem::new(fields.at(), message));
+        }
+        Ok(Arc::new(Edit {
+            targets: Targets::from_fields(fields)?.following(),
+            replace,
+            delete,
+            insert,
+        }))
     },
 };
 
 #[derive(Debug)]
 struct Edit {
     targets: Targets,
-    replace: Vec<(Regex, Vec<u8>)>,
+    replace: Vec<Replace>,
     delete: Vec<Regex>,
+    insert: Vec<(Vec<u8>, Beside)>,
+}
+
+#[derive(Debug)]
+struct Replace {
+    regex: Regex,
+    with: Vec<u8>,
+    /// How often at most; 0 is wherever it is found.
+    times: usize,
+}
+
+/// Where a line is put in.
+#[derive(Debug)]
+enum Beside {
+    Before(Regex),
+    After(Regex),
+}
+
+/// A line without its end.
+fn text_of(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Puts a line in, with the line end of the one it stands beside.
+fn insert(content: &[u8], line: &[u8], place: &Beside) -> Option<Vec<u8>> {
+    let lines: Vec<&[u8]> = content.split_inclusive(|&byte| byte == b'\n').collect();
+    if lines.iter().any(|it| text_of(it) == line) {
+        return None;
+    }
+    let at = match place {
+        Beside::Before(regex) => lines.iter().position(|it| regex.is_match(text_of(it)))?,
+        Beside::After(regex) => lines.iter().rposition(|it| regex.is_match(text_of(it)))? + 1,
+    };
+    let (before, after) = lines.split_at_checked(at)?;
+    let mut edited = before.concat();
+    let end: &[u8] = if lines.iter().any(|it| it.ends_with(b"\r\n")) { b"\r\n" } else { b"\n" };
+    if edited.last().is_some_and(|&byte| byte != b'\n') {
+        edited.extend_from_slice(end);
+    }
+    edited.extend_from_slice(line);
+    edited.extend_from_slice(end);
+    edited.extend(after.concat());
+    Some(edited)
 }
 
 impl Edit {
@@ -59,16 +131,15 @@ impl Edit {
         if !self.delete.is_empty() {
             edited = edited
                 .split_inclusive(|&byte| byte == b'\n')
-                .filter(|line| {
-                    let line = line.strip_suffix(b"\n").unwrap_or(line);
-                    let line = line.strip_suffix(b"\r").unwrap_or(line);
-                    !self.delete.iter().any(|regex| regex.is_match(line))
-                })
+                .filter(|line| !self.delete.iter().any(|it| it.is_match(text_of(line))))
                 .collect::<Vec<_>>()
                 .concat();
         }
-        for (regex, with) in &self.replace {
-            edited = regex.replace_all(&edited, with.as_slice()).into_owned();
+        for Replace { regex, with, times } in &self.replace {
+            edited = regex.replacen(&edited, *times, with.as_slice()).into_owned();
+        }
+        for (line, place) in &self.insert {
+            edited = insert(&edited, line, place).unwrap_or(edited);
         }
         edited
     }
@@ -99,10 +170,38 @@ mod tests {
     fn lines_go_and_text_is_replaced() {
         let edit = Edit {
             targets: Targets::default(),
-            replace: vec![(compile("^(a)=.*$").unwrap(), b"${1}=x".to_vec())],
+            replace: vec![Replace {
+                regex: compile("^(a)=.*$").unwrap(),
+                with: b"${1}=x".to_vec(),
+                times: 0,
+            }],
             delete: vec![compile("^HWADDR=").unwrap()],
+            insert: Vec::new(),
         };
         let content = b"HWADDR=1\r\na=1\nXHWADDR=2\nHWADDR=3";
         assert_eq!(edit.of(content), b"a=x\nXHWADDR=2\n");
+    }
+
+    #[test]
+    fn lines_are_put_in_once_and_beside_what_matches() {
+        let regex = || compile("^a").unwrap();
+        let put = |content: &str, place: &Beside| {
+            insert(content.as_bytes(), b"new", place).map(|it| String::from_utf8(it).unwrap())
+        };
+        let (before, after) = (Beside::Before(regex()), Beside::After(regex()));
+        assert_eq!(put("x\na1\na2\n", &before).as_deref(), Some("x\nnew\na1\na2\n"));
+        assert_eq!(put("x\na1\na2\ny\n", &after).as_deref(), Some("x\na1\na2\nnew\ny\n"));
+        assert_eq!(put("a1", &after).as_deref(), Some("a1\nnew\n"));
+        assert_eq!(put("a1\r\n", &before).as_deref(), Some("new\r\na1\r\n"));
+        assert_eq!(put("a1\nnew\n", &before), None);
+        assert_eq!(put("b\n", &after), None);
+        let first = Replace { regex: regex(), with: b"b".to_vec(), times: 1 };
+        let edit = Edit {
+            targets: Targets::default(),
+            replace: vec![first],
+            delete: Vec::new(),
+            insert: vec![(b"new".to_vec(), Beside::After(compile("^b").unwrap()))],
+        };
+        assert_eq!(edit.of(b"a1\na2\n"), b"b1\nnew\na2\n");
     }
 }
