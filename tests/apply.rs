@@ -1,4 +1,6 @@
 //! What a plan says is what is done, and anything else is found before it is committed.
 
 mod image;
+mod inconsistent;
+mod shapes;
 mod verify;

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod directories;
+mod inconsistent;
 mod states;
 
 use std::fs;
@@ -30,6 +31,12 @@ fn at(fs: &dyn ReadFs, path: &str) -> Node {
     path.split('/').filter(|name| !name.is_empty()).fold(fs.root(), |node, name| {
         fs.lookup(node, name.as_bytes()).unwrap().unwrap_or_else(|| panic!("{path} is not there"))
     })
+}
+
+/// The number of a path's inode.
+fn node(image: &Path, path: &str) -> u64 {
+    let disk = Arc::new(Disk::from_file(image));
+    at(&*(DRIVER.open)(disk).unwrap(), path).0
 }
 
 /// Splits a path into its directory's node and its name.

@@ -34,7 +34,7 @@ pub struct Changed {
 /// Why applying stopped.
 ///
 /// The caller's: `RecoveryPending`, `NotThisImage`, `WrongImage`, `ChangedSince`, `NotWritable`.
-/// Unsupported: `CannotEdit`. Corrupt: `Log`, and what `Image`, `Volume`, `Fs`, `Guest`, `Plan` and
+/// Unsupported: `CannotEdit`. Corrupt: `Log`, `Inconsistent`, and what `Image`, `Volume`, `Fs`, `Guest`, `Plan` and
 /// `Block` say in their own families. The host's: `Host`, `LogNotWritten`, `HalfWritten`,
 /// `LogNotRemoved`. Ours: `NotAsPlanned`.
 #[derive(Debug)]
@@ -64,6 +64,14 @@ pub enum ApplyError {
         volume: VolumeId,
         /// The driver's name.
         driver: &'static str,
+    },
+    /// A filesystem was inconsistent before the edit, and the edit came of it wrong. Nothing was
+    /// written.
+    Inconsistent {
+        /// The volume.
+        volume: VolumeId,
+        /// The first thing that is wrong with it.
+        problem: String,
     },
     /// The staged image is not what the plan says: an editor is wrong. Nothing was written.
     NotAsPlanned {
@@ -152,8 +160,12 @@ impl fmt::Display for ApplyError {
                 )?;
                 list(f, findings.iter(), SHOWN, *more)
             }
+            Self::Inconsistent { volume, problem } => inconsistent(f, volume, problem),
             Self::Image(error) => error.fmt(f),
             Self::Volume(error) => error.fmt(f),
+            Self::Fs { volume, source: source @ FsError::Corrupt(_), .. } => {
+                inconsistent(f, volume, source)
+            }
             Self::Fs { volume, path: Some(path), source } => {
                 write!(f, "{path} on {volume}: {source}")
             }
@@ -189,6 +201,19 @@ impl fmt::Display for ApplyError {
             ),
         }
     }
+}
+
+/// What is wrong with a filesystem on the disk and what mends it.
+fn inconsistent(
+    f: &mut fmt::Formatter<'_>,
+    volume: &VolumeId,
+    problem: &dyn fmt::Display,
+) -> fmt::Result {
+    write!(
+        f,
+        "the filesystem on {volume} is inconsistent: {problem}; nothing was written: repair it \
+         first, with e2fsck -f or fsck.vfat"
+    )
 }
 
 /// The first few of many, and how many more there are.
@@ -262,6 +287,7 @@ impl std::error::Error for ApplyError {
             | Self::ChangedSince(_)
             | Self::NotWritable
             | Self::CannotEdit { .. }
+            | Self::Inconsistent { .. }
             | Self::NotAsPlanned { .. } => None,
         }
     }

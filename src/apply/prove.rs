@@ -11,8 +11,8 @@ use super::commit::{self, Written};
 use super::stage::volume;
 use super::verify::{Comparison, Expected, Finding, VerifyLevel, Witness, compare};
 use super::{ApplyError, FileHost, Staged, Timings};
-use crate::block::{Extent, Overlay, ReadBlocks, Window};
-use crate::fs::{self, Freed, FsDriver, Judge};
+use crate::block::{Extent, Overlay, ReadBlocks, Window, WriteBlocks};
+use crate::fs::{self, EditOptions, Freed, FsDriver, Judge, Timestamp};
 use crate::guest::Disk;
 use crate::image::{Access, ExportOptions, Exported, Format, Image, export};
 use crate::path::GuestPath;
@@ -52,7 +52,7 @@ impl std::fmt::Display for Proof {
         let Self { volume, by, paths, directories, unread, .. } = self;
         write!(f, "{volume}: {paths} paths and {directories} directories as planned, by {by}")?;
         if let Some(why) = &self.why_not_independent {
-            write!(f, " (not independently: {why})")?;
+            write!(f, " ({why})")?;
         }
         if *unread > 0 {
             write!(f, "; {unread} that nobody can read, before and after alike")?;
@@ -285,13 +285,13 @@ impl<'a> Pair<'a> {
             level,
         );
         if !findings.is_empty() {
-            return Err(self.not_as_planned(findings, more));
+            return Err(self.wrong_result(findings, more)?);
         }
         if old.info().uuid != new.info().uuid || old.info().label != new.info().label {
             let problem = "the filesystem's UUID or label changed".to_owned();
             return Err(self.not_as_planned(at_root([problem]), 0));
         }
-        let by = if judges.is_some() { driver.judge_name } else { "sysprep-rs, opened afresh" };
+        let by = if judges.is_some() { driver.judge_name } else { "this program's own reader" };
         Ok(Proof {
             volume: (*id).clone(),
             by: by.to_owned(),
@@ -315,7 +315,17 @@ impl<'a> Pair<'a> {
             let known = check(&*self.before).map_err(|source| self.failed(source))?;
             wrong.retain(|it| !known.contains(it));
         }
-        if wrong.is_empty() { Ok(()) } else { Err(self.not_as_planned(at_root(wrong), 0)) }
+        if wrong.is_empty() { Ok(()) } else { Err(self.wrong_result(at_root(wrong), 0)?) }
+    }
+
+    /// Why the result is not as planned: an editor that was led astray by what is wrong on the disk
+    /// is not to blame.
+    fn wrong_result(&self, findings: Vec<Finding>, more: u64) -> Result<ApplyError, ApplyError> {
+        let found = inconsistency(self.driver, &self.before).map_err(|it| self.failed(it))?;
+        Ok(match found {
+            Some(problem) => ApplyError::Inconsistent { volume: self.id.clone(), problem },
+            None => self.not_as_planned(findings, more),
+        })
     }
 }
 
@@ -323,6 +333,24 @@ impl<'a> Pair<'a> {
 fn at_root(problems: impl IntoIterator<Item = String>) -> Vec<Finding> {
     let root = GuestPath::root;
     problems.into_iter().map(|problem| Finding { path: root(), problem }).collect()
+}
+
+/// What is wrong with a filesystem as it was before the edit: what an edit of nothing comes upon, or
+/// leaves wrong.
+fn inconsistency(
+    driver: &FsDriver,
+    before: &Arc<dyn ReadBlocks>,
+) -> Result<Option<String>, fs::FsError> {
+    let Some(edit) = driver.edit else { return Ok(None) };
+    let options = EditOptions { now: Timestamp::default(), keep_free_space: false };
+    let overlay = Arc::new(Overlay::new(before.clone()));
+    let edited = edit(overlay.clone(), &options).and_then(|editor| editor.finish());
+    match (edited, driver.check) {
+        (Err(error @ fs::FsError::Corrupt(_)), _) => Ok(Some(error.to_string())),
+        (Err(error), _) => Err(error),
+        (Ok(_), Some(check)) => Ok(check(&*overlay)?.into_iter().next()),
+        (Ok(_), None) => Ok(None),
+    }
 }
 
 type Judges = (Box<dyn Judge>, Box<dyn Judge>);
@@ -338,6 +366,9 @@ fn judges(
     };
     match open(before.clone()) {
         Ok(old) => Ok((Some((old, open(after.clone())?)), None)),
+        Err(fs::FsError::Unsupported(what)) => {
+            Ok((None, Some(format!("{} cannot read {what}", driver.judge_name))))
+        }
         Err(error) => Ok((None, Some(format!("{} cannot read it: {error}", driver.judge_name)))),
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Image {
 }
 
 /// The reader of the image's one filesystem.
-fn reader(image: &Image) -> Arc<dyn ReadFs> {
+pub(crate) fn reader(image: &Image) -> Arc<dyn ReadFs> {
     let disk = Disk::open(image.disk()).unwrap();
     assert_eq!(disk.filesystems.len(), 1);
     match &disk.filesystems[0].fs {
@@ -181,7 +181,7 @@ fn a_plan_is_applied_and_nothing_else() {
         let proof = verified.proofs()[0].clone();
         // ext4-view does not know inline data; the report has to say so.
         if args.iter().any(|arg| arg.contains("inline_data")) {
-            assert_eq!(proof.by, "sysprep-rs, opened afresh");
+            assert_eq!(proof.by, "this program's own reader");
             assert!(proof.why_not_independent.unwrap().contains("DATA_IN_INODE"));
         } else {
             assert_eq!((&*proof.by, &proof.why_not_independent), ("ext4-view", &None));
@@ -308,7 +308,7 @@ fn chmod(mode: u16) -> Action {
     Action::Update { content: None, bytes_before: 0, meta }
 }
 
-fn remove() -> Action {
+pub(crate) fn remove() -> Action {
     Action::Remove { kind: Kind::File, nodes: 1, bytes: 0 }
 }
 

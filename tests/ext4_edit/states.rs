@@ -13,11 +13,6 @@ use sysprep_rs::fs::ext4::superblock::{STATE_ERROR, SUPERBLOCK_AT, Superblock};
 use super::*;
 use crate::support::marker::markers;
 
-fn node(image: &Path, path: &str) -> u64 {
-    let disk = Arc::new(Disk::from_file(image));
-    at(&*(DRIVER.open)(disk).unwrap(), path).0
-}
-
 /// Unlinks two files and cuts a third short, as a crash leaves them: still to be finished.
 fn make_orphans(image: &Path) -> [u64; 3] {
     let [id, short, big] =

@@ -84,6 +84,8 @@ pub(crate) const SHAPES: &[Shape] = &[
     Shape::new("ext4 orphan file", &["-t", "ext4", "-O", "orphan_file"], 24),
     Shape::new("ext4 large_dir", &["-t", "ext4", "-b", "1024", "-O", "large_dir"], 32),
     Shape::new("ext4 small inodes", &["-t", "ext4", "-I", "128"], 24),
+    Shape::new("ext4 512-byte inodes", &["-t", "ext4", "-I", "512"], 24),
+    Shape::new("ext4 encrypt, verity", &["-t", "ext4", "-O", "encrypt,verity"], 24),
     Shape::new("ext4 linear directories", &["-t", "ext4", "-b", "1024", "-O", "^dir_index"], 24),
     Shape::new("ext4 block maps", &["-t", "ext4", "-b", "1024", "-O", "^extent,^64bit"], 24),
     Shape::new("ext4 without a journal", &["-t", "ext4", "-O", "^has_journal"], 16),

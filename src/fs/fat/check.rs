@@ -3,7 +3,7 @@
 use super::directory::MAX_BYTES;
 use super::geometry::{Root, Width};
 use super::reader::{Fat, ROOT};
-use super::table::Link;
+use super::table::{Link, Table};
 use crate::bytes::le32;
 use crate::fs::FsError;
 
@@ -89,6 +89,7 @@ pub(super) fn check(fat: &Fat<'_>) -> Result<Findings, FsError> {
     }
     if geometry.mirrored && !tables_are_same(fat)? {
         findings.left("the copies of the table differ".to_owned());
+        compare_tables(fat, &mut findings)?;
     }
     if let Some(count) = info_free(fat)?
         && count != free
@@ -189,6 +190,26 @@ fn chain(
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Looks for clusters that a copy of the table calls in use, and the first table free or another
+/// chain's: nobody can tell which is right, and what is free goes.
+fn compare_tables(fat: &Fat<'_>, findings: &mut Findings) -> Result<(), FsError> {
+    for copy in 1..fat.geometry.tables {
+        let mut geometry = fat.geometry.clone();
+        geometry.table_at += copy * geometry.table_len;
+        let table = Table::default();
+        fat.table.each(&*fat.device, &fat.geometry, |cluster, link| {
+            let other = table.link(&*fat.device, &geometry, cluster)?;
+            if other != link && other != Link::Free {
+                findings.damaged(format!(
+                    "cluster {cluster} is {link:?} in the first table and {other:?} in copy {copy}"
+                ));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Whether every copy of the table has the same bytes.

@@ -34,8 +34,8 @@ pub(super) struct Editor {
 }
 
 /// Opens for editing. What a checker would call damage is refused; leftovers of a filesystem that
-/// was not unmounted (lost clusters, a dirty mark, differing tables, stale counts) are mended, as
-/// `fsck.vfat -a` does.
+/// was not unmounted (lost clusters, a dirty mark, a copy of the table that lags behind, stale
+/// counts) are mended, as `fsck.vfat -a` does.
 pub(super) fn edit(
     device: Arc<dyn WriteBlocks>,
     options: &EditOptions,

@@ -41,6 +41,16 @@ impl Bitmap {
         is_set(&self.now, bit)
     }
 
+    /// Whether a bit was set when the editor opened.
+    pub(super) fn was_set_before(&self, bit: u32) -> bool {
+        is_set(&self.before, bit)
+    }
+
+    /// Whether a bit was set when the editor opened, or since.
+    pub(super) fn was_set(&self, bit: u32) -> bool {
+        is_set(&self.ever, bit)
+    }
+
     /// Whether no bit of `from..end` is set.
     pub(super) fn is_free_from(&self, from: u32, end: u32) -> bool {
         next(&self.now, from, true).is_none_or(|bit| bit >= end)

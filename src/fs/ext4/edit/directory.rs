@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::claims::InUse;
 use super::store::Store;
 use crate::fs::ext4::dir::{self, Format, Record};
 use crate::fs::ext4::features::{compat, incompat};
@@ -667,11 +668,12 @@ fn narrow(logical: u64) -> Result<u32, FsError> {
     u32::try_from(logical).ok().filter(|&block| block <= 0x0fff_ffff).ok_or(FsError::NoSpace)
 }
 
-/// Zeroes what belongs to no name in a directory that may not have been touched at all.
+/// Looks at a directory that may not have been touched at all: each name's inode has to be in
+/// use, and unless free space is kept, what belongs to no name is zeroed.
 ///
 /// # Errors
 /// `Corrupt`.
-pub(super) fn scrub(store: &Store, number: u32) -> Result<(), FsError> {
+pub(super) fn seal(store: &Store, number: u32, in_use: &mut InUse) -> Result<(), FsError> {
     let inode = store.inode(number)?;
     // The number of a removed directory may be another object's since. Records of encrypted
     // directories that ignore case have bytes behind their names.
@@ -679,6 +681,12 @@ pub(super) fn scrub(store: &Store, number: u32) -> Result<(), FsError> {
         return Ok(());
     }
     let mut directory = Directory::open(store, number)?;
+    if store.options.keep_free_space || directory.is_inline() {
+        check_names(store, &directory.inode, in_use)?;
+    }
+    if store.options.keep_free_space {
+        return Ok(());
+    }
     if directory.is_inline() {
         let mut changed = directory.change_inline(false, dir::scrub)?;
         if !directory.inline_rest()?.is_empty() {
@@ -694,6 +702,10 @@ pub(super) fn scrub(store: &Store, number: u32) -> Result<(), FsError> {
     for logical in leaves {
         if nodes.binary_search(&logical).is_err() {
             let (block, mut bytes) = directory.leaf(logical)?;
+            for record in dir::records(&bytes, directory.format) {
+                let record = record.map_err(|problem| directory.corrupt(logical, problem))?;
+                in_use.check(number, record.inode, record.name)?;
+            }
             if dir::scrub(&mut bytes, directory.format)
                 .map_err(|problem| directory.corrupt(logical, problem))?
             {
@@ -702,6 +714,15 @@ pub(super) fn scrub(store: &Store, number: u32) -> Result<(), FsError> {
         }
     }
     Ok(())
+}
+
+fn check_names(store: &Store, directory: &Inode, in_use: &mut InUse) -> Result<(), FsError> {
+    let mut result = Ok(());
+    directory::records(store, directory, &mut |record| {
+        result = in_use.check(directory.number(), record.inode, record.name);
+        if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    result
 }
 
 impl Directory<'_> {

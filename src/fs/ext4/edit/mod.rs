@@ -6,6 +6,7 @@
 
 mod attributes;
 mod bitmap;
+mod claims;
 mod content;
 mod directory;
 mod nodes;

@@ -1,9 +1,12 @@
 //! Writing an edit to the device, and zeroing everything that is nobody's.
 
+use super::bitmap::Bitmap;
+use super::claims::{Claims, InUse, is_live};
 use super::store::Store;
 use crate::block::Extent;
 use crate::fs::ext4::features::{compat, ro_compat};
 use crate::fs::ext4::group::{GroupDescriptor, descriptor_at};
+use crate::fs::ext4::inode::Inode;
 use crate::fs::ext4::journal;
 use crate::fs::ext4::source::inode_location;
 use crate::fs::ext4::superblock::{STATE_ORPHAN, STATE_VALID, SUPERBLOCK_AT};
@@ -15,13 +18,17 @@ const TABLE_CHUNK: u64 = 256 << 10;
 /// Writes everything, scrubs, discards and flushes.
 pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
     let mut freed = Freed::default();
+    let mut claims = Claims::new(store)?;
+    let Tables { directories, mut in_use } = look_at_tables(store, &mut claims, &mut freed)?;
+    while claims.next_pass()? {
+        claim_again(store, &mut claims)?;
+    }
+    drop(claims);
     if store.options.keep_free_space {
-        zero_freed_inodes(store, &mut freed)?;
-    } else {
-        let directories = scrub_tables(store, &mut freed)?;
-        for number in directories {
-            super::directory::scrub(store, number)?;
-        }
+        zero_freed_inodes(store)?;
+    }
+    for number in directories {
+        super::directory::seal(store, number, &mut in_use)?;
     }
     write_inodes(store)?;
     write_blocks(store)?;
@@ -58,12 +65,11 @@ impl Table {
 }
 
 /// Zeroes the inodes that this edit freed.
-fn zero_freed_inodes(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
+fn zero_freed_inodes(store: &Store) -> Result<(), FsError> {
     let mut ranges = Vec::new();
     for group in &store.state().groups {
         if let Some(bitmap) = &group.inodes {
             let table = Table::of(store, &group.descriptor);
-            freed.nodes += u64::from(bitmap.freed());
             bitmap.freed_runs(|index, count| {
                 ranges.push((
                     table.at + u64::from(index) * table.size,
@@ -78,23 +84,30 @@ fn zero_freed_inodes(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
     Ok(())
 }
 
-/// Zeroes every free inode that is not: names of old symlinks and inline content live there.
-/// Gives the directories in use.
-fn scrub_tables(store: &Store, freed: &mut Freed) -> Result<Vec<u32>, FsError> {
+/// What the inode tables say.
+struct Tables {
+    /// The directories in use.
+    directories: Vec<u32>,
+    /// The inodes that the bitmaps call in use.
+    in_use: InUse,
+}
+
+/// Looks at every inode: claims the blocks of those in use, and zeroes every free one that is not
+/// (names of old symlinks and inline content live there), unless free space is kept.
+fn look_at_tables(
+    store: &Store,
+    claims: &mut Claims<'_>,
+    freed: &mut Freed,
+) -> Result<Tables, FsError> {
     let superblock = &store.superblock;
+    let wipe = !store.options.keep_free_space;
     let mut directories = Vec::new();
+    let mut in_use = InUse::new(store);
     for number in 0..superblock.group_count() {
-        let (descriptor, loaded) = {
-            let mut state = store.state();
-            let group = state.group(number)?;
-            (group.descriptor.clone(), group.inodes.clone())
-        };
+        let (descriptor, bitmap) = inode_bitmap(store, number)?;
         let table = Table::of(store, &descriptor);
+        in_use.push(&bitmap);
         if table.used > 0 {
-            let bitmap = match loaded {
-                Some(bitmap) => bitmap,
-                None => store.read_inodes(&descriptor, number)?,
-            };
             if !bitmap.is_free_from(table.used, superblock.inodes_per_group()) {
                 return Err(FsError::corrupt(
                     "group descriptor",
@@ -114,12 +127,21 @@ fn scrub_tables(store: &Store, freed: &mut Freed) -> Result<Vec<u32>, FsError> {
                     if is_directory {
                         directories.push(first + index);
                     }
-                    return Ok(());
+                    return claims.inode(&as_it_is_now(store, first + index, raw)?);
                 }
                 if raw.iter().all(|&byte| byte == 0) {
                     return Ok(());
                 }
+                let inode = Inode::from_bytes(first + index, raw)?;
+                if !bitmap.was_set(index) && is_live(store, &inode) {
+                    return Err(FsError::corrupt(
+                        "inode bitmap",
+                        format_args!("group {number}"),
+                        format_args!("it calls inode {} free, which is a file", first + index),
+                    ));
+                }
                 stale = match stale {
+                    _ if !wipe => None,
                     Some((start, count)) if start + count == index => Some((start, count + 1)),
                     other => {
                         if let Some((start, count)) = other {
@@ -137,11 +159,49 @@ fn scrub_tables(store: &Store, freed: &mut Freed) -> Result<Vec<u32>, FsError> {
         let rest = superblock.inodes_per_group() - table.used;
         // Whatever the zeroed flag says: a checker moves the mark of the unused inodes down over
         // freed ones and leaves their bytes.
-        if rest > 0 {
+        if rest > 0 && wipe {
             table.zero(store, table.used, rest)?;
         }
     }
-    Ok(directories)
+    Ok(Tables { directories, in_use })
+}
+
+/// Another pass of claims, for the groups that the one before had no memory for.
+fn claim_again(store: &Store, claims: &mut Claims<'_>) -> Result<(), FsError> {
+    let superblock = &store.superblock;
+    for number in 0..superblock.group_count() {
+        let (descriptor, bitmap) = inode_bitmap(store, number)?;
+        let first = number * superblock.inodes_per_group() + 1;
+        for_each_inode(store, &Table::of(store, &descriptor), &mut |index, raw| {
+            if !bitmap.is_set(index) {
+                return Ok(());
+            }
+            claims.inode(&as_it_is_now(store, first + index, raw)?)
+        })?;
+    }
+    Ok(())
+}
+
+/// A group's descriptor and its bitmap of inodes.
+fn inode_bitmap(store: &Store, number: u32) -> Result<(GroupDescriptor, Bitmap), FsError> {
+    let (descriptor, loaded) = {
+        let mut state = store.state();
+        let group = state.group(number)?;
+        (group.descriptor.clone(), group.inodes.clone())
+    };
+    let bitmap = match loaded {
+        Some(bitmap) => bitmap,
+        None => store.read_inodes(&descriptor, number)?,
+    };
+    Ok((descriptor, bitmap))
+}
+
+/// An inode in use of which the device holds `raw`: this edit may have changed it.
+fn as_it_is_now(store: &Store, number: u32, raw: &[u8]) -> Result<Inode, FsError> {
+    match store.state().inodes.get(&number) {
+        Some(changed) => Ok(changed.clone()),
+        None => Inode::from_bytes(number, raw),
+    }
 }
 
 /// Called with an inode's index in its group and its bytes.
@@ -270,7 +330,18 @@ fn discard(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
             bitmap.free_runs(|at, len| runs.push((at, len)));
         }
         for (at, len) in runs {
-            let start = (first + u64::from(at) * ratio) * block_size;
+            let block = first + u64::from(at) * ratio;
+            if store.is_metadata(block, u64::from(len) * ratio) {
+                return Err(FsError::corrupt(
+                    "block bitmap",
+                    format_args!("group {number}"),
+                    format_args!(
+                        "it calls the filesystem's own blocks free, within {len} clusters from \
+                         block {block}"
+                    ),
+                ));
+            }
+            let start = block * block_size;
             let end = (start + u64::from(len) * cluster_bytes).min(size);
             // Free space often goes on over a group's end.
             pending = match pending {

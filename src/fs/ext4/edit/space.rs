@@ -1,10 +1,12 @@
 //! Taking and giving back clusters and inodes.
 
+use super::claims::is_live;
 use super::store::Store;
 use crate::fs::FsError;
 use crate::fs::ext4::checksum::crc32c;
 use crate::fs::ext4::group::{BLOCK_UNINIT, INODE_UNINIT};
 use crate::fs::ext4::inode::{Inode, Time};
+use crate::fs::ext4::source::Source;
 
 impl Store {
     /// Takes up to `blocks` contiguous blocks, as near to the start of `group` as there are any,
@@ -44,7 +46,15 @@ impl Store {
             if let Some((start, len)) = run {
                 let first =
                     superblock.group_first_block(number) + u64::from(start) * u64::from(ratio);
-                return Ok((first, u64::from(len) * u64::from(ratio)));
+                let blocks = u64::from(len) * u64::from(ratio);
+                if self.is_metadata(first, blocks) {
+                    return Err(FsError::corrupt(
+                        "block bitmap",
+                        format_args!("group {number}"),
+                        format_args!("it calls the filesystem's own blocks free, near {first}"),
+                    ));
+                }
+                return Ok((first, blocks));
             }
         }
         Err(FsError::NoSpace)
@@ -89,7 +99,11 @@ impl Store {
                 Ok(())
             })?
             .map_err(|bit: u32| {
-                corrupt_block(block, format_args!("cluster {bit} of group {group} is free"))
+                FsError::corrupt(
+                    "block bitmap",
+                    format_args!("group {group}"),
+                    format_args!("it calls cluster {bit} free, which a file uses at block {block}"),
+                )
             })?;
             cluster += u64::from(len);
         }
@@ -119,6 +133,7 @@ impl Store {
             let sums = superblock.has_group_checksum();
             let found = self.with_inodes(number, |descriptor, bitmap| {
                 let (index, _) = bitmap.free_run(reserved, 1)?;
+                let mine = bitmap.was_set(index);
                 bitmap.take(index, 1);
                 descriptor.set_free_inodes(descriptor.free_inodes().saturating_sub(1));
                 if directory {
@@ -134,9 +149,19 @@ impl Store {
                         fresh = Some(used);
                     }
                 }
-                Some((index, fresh, descriptor.inode_table()))
+                Some((index, fresh, descriptor.inode_table(), mine))
             })?;
-            let Some((index, fresh, table)) = found else { continue };
+            let Some((index, fresh, table, mine)) = found else { continue };
+            if !mine && fresh.is_none() {
+                let number = number * per_group + index + 1;
+                if is_live(self, &self.inode_bytes(number)?) {
+                    return Err(FsError::corrupt(
+                        "inode bitmap",
+                        format_args!("inode {number}"),
+                        "it is called free and is a file",
+                    ));
+                }
+            }
             if sums {
                 // As the kernel does: a group with inodes has a written bitmap of blocks.
                 self.with_clusters(number, |descriptor, bitmap| {
@@ -204,7 +229,7 @@ impl Store {
             Ok(())
         })?
         .map_err(|_: u32| {
-            FsError::corrupt("inode bitmap", format_args!("inode {number}"), "it is free already")
+            FsError::corrupt("inode bitmap", format_args!("inode {number}"), "it is called free")
         })?;
         self.state().inodes.remove(&number);
         Ok(())

@@ -171,6 +171,19 @@ impl Store {
         Ok(Bitmap::new(&bytes, superblock.group_clusters(number)))
     }
 
+    /// A group's clusters in use, as this edit leaves them.
+    pub(super) fn clusters_in_use(&self, number: u32) -> Result<Box<[u8]>, FsError> {
+        let descriptor = {
+            let mut state = self.state();
+            let group = state.group(number)?;
+            if let Some(bitmap) = &group.blocks {
+                return Ok(bitmap.as_bytes().into());
+            }
+            group.descriptor.clone()
+        };
+        Ok(self.read_clusters(&descriptor, number)?.as_bytes().into())
+    }
+
     /// Reads a bitmap of inodes from the disk, or makes one that was never written.
     pub(super) fn read_inodes(
         &self,
