@@ -105,6 +105,21 @@ fn seal_cleans_and_a_second_run_finds_nothing() {
 }
 
 #[test]
+fn a_filesystem_that_cannot_be_edited_has_one_line() {
+    let place = Place::new();
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::succeed("debugfs", "e2fsprogs", &["-w", "-R", "ssv state 3", root.to_str().unwrap()]);
+    let text = String::from_utf8(place.run("audit root.ext4").stdout).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("Left alone")).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert!(lines[0].contains("more: ext4 cannot be edited: it records errors"), "{text}");
+    assert!(text.contains("Refused: "), "{text}");
+    // Each with -v.
+    let text = String::from_utf8(place.run("audit -v root.ext4").stdout).unwrap();
+    assert!(text.lines().filter(|line| line.starts_with("Left alone")).count() > 10, "{text}");
+}
+
+#[test]
 fn an_approved_plan_is_applied_exactly_and_only_to_what_it_saw() {
     let place = Place::new();
     fs::copy(IMAGE, place.path("other.qcow2")).unwrap();

@@ -1,10 +1,10 @@
 //! Reports as text, made to be read: grouped, short, every path only when asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::guest::{Facts, MachineId};
-use crate::plan::Outcome;
+use crate::plan::{Outcome, Refusal};
 use crate::volume::Table;
 
 use super::words::{bytes, count, objects, seconds};
@@ -244,13 +244,14 @@ fn guest_operations(text: &mut String, report: &Report, guest: usize, verbose: b
     if !skipped.is_empty() && !verbose {
         wrapped(text, "Not for this guest: ", &skipped.join(", "));
     }
+    let refused = named(|it| matches!(it, Outcome::Refused(_)));
+    if !refused.is_empty() {
+        wrapped(text, "Refused: ", &refused.join(", "));
+    }
     for operation in &here {
         match &operation.outcome {
             Outcome::Skipped(why) if verbose => {
                 let _ = writeln!(text, "Not for this guest: {}: {why}", operation.operation);
-            }
-            Outcome::Refused(why) => {
-                let _ = writeln!(text, "Refused: {}: {why}", operation.operation);
             }
             Outcome::Failed(why) => {
                 let _ = writeln!(text, "FAILED: {}: {why}", operation.operation);
@@ -258,12 +259,34 @@ fn guest_operations(text: &mut String, report: &Report, guest: usize, verbose: b
             _ => {}
         }
     }
-    for refusal in report.refusals.iter().filter(|it| it.guest as usize == guest) {
-        let _ = writeln!(
-            text,
-            "Left alone: {} ({}): {}",
-            refusal.path, refusal.operation, refusal.reason
-        );
+    left_alone(text, report.refusals.iter().filter(|it| it.guest as usize == guest), verbose);
+}
+
+/// How many paths that are left alone for one reason are named.
+const LEFT_ALONE: usize = 3;
+
+/// What is left alone, a line for each reason that many paths have: a filesystem that cannot be
+/// edited has as many as there are paths in it.
+fn left_alone<'a>(text: &mut String, all: impl Iterator<Item = &'a Refusal>, verbose: bool) {
+    let mut reasons: Vec<(&str, Vec<&Refusal>)> = Vec::new();
+    for refusal in all {
+        match reasons.iter_mut().find(|(reason, _)| *reason == refusal.reason) {
+            Some((_, refusals)) => refusals.push(refusal),
+            None => reasons.push((&refusal.reason, vec![refusal])),
+        }
+    }
+    for (reason, refusals) in reasons {
+        let paths: BTreeSet<_> = refusals.iter().map(|refusal| &refusal.path).collect();
+        if verbose || paths.len() <= LEFT_ALONE {
+            for Refusal { path, operation, .. } in refusals {
+                let _ = writeln!(text, "Left alone: {path} ({operation}): {reason}");
+            }
+        } else {
+            let some: Vec<String> =
+                paths.iter().take(LEFT_ALONE).map(|it| it.to_string()).collect();
+            let more = paths.len() - LEFT_ALONE;
+            let _ = writeln!(text, "Left alone: {} and {more} more: {reason}", some.join(", "));
+        }
     }
 }
 
