@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::plan(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sysprep_rs_fuzz::targets::plan(data));
