@@ -7,6 +7,9 @@
 //!
 //! `SYSPREP_TEST_SEED` gives another seed, `SYSPREP_TEST_ROUNDS` multiplies the rounds.
 
+#[path = "random_edits/debugfs.rs"]
+mod beside_debugfs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
