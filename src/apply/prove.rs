@@ -11,7 +11,7 @@ use super::commit::{self, Written};
 use super::stage::volume;
 use super::verify::{Comparison, Expected, Finding, VerifyLevel, Witness, compare};
 use super::{ApplyError, FileHost, Staged, Timings};
-use crate::block::{Extent, Overlay, ReadBlocks, Window, WriteBlocks};
+use crate::block::{Extent, Overlay, ReadBlocks, Window};
 use crate::fs::{self, EditOptions, Freed, FsDriver, Judge, Timestamp};
 use crate::guest::Disk;
 use crate::image::{Access, ExportOptions, Exported, Format, Image, export};

@@ -399,7 +399,7 @@ pub trait Judge {
     /// What is at `path`; `Ok(None)` when nothing is.
     fn stat(&self, path: &GuestPath) -> Result<Option<Judged>, FsError>;
 
-    /// The names in a directory with the node number, where the reader gives it, in any order.
+    /// The names in a directory in any order: never `.` or `..`, empty, or with a slash or NUL.
     fn names(&self, dir: &GuestPath) -> Result<Vec<Vec<u8>>, FsError>;
 
     /// Shows a file's content in pieces, in order.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use sysprep_rs::apply;
+use sysprep_rs::apply::verify::VerifyLevel;
 use sysprep_rs::image::Access;
 use sysprep_rs::operation::Action;
 
@@ -45,4 +46,21 @@ fn a_live_block_that_is_called_free_is_not_discarded() {
         }
     }
     assert!(fs::read(&image).unwrap() == before, "the image is untouched");
+}
+
+#[test]
+fn wrong_counts_are_the_images_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = Spec::default();
+    spec.file("/goes", "goes".repeat(3000));
+    let image = recipe::ext4(dir.path(), &mut spec, &["-t", "ext4"], 8 << 20);
+    let commands = ["set_bg 0 free_blocks_count 100", "set_bg 0 checksum calc"];
+    debugfs::script(&image, true, &commands.map(|line| line.as_bytes().to_vec()));
+    let opened = open(&image, Access::Seal);
+    let planned = plan(&opened, &BTreeMap::from([(path("/goes"), remove())]));
+    let staged = apply::stage(&opened, &planned).unwrap();
+    let error = staged.verify(VerifyLevel::Touched, None).unwrap_err().to_string();
+    for word in ["the filesystem on disk is inconsistent", "free clusters", "e2fsck"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
 }
