@@ -49,10 +49,13 @@ pub struct Proof {
 
 impl std::fmt::Display for Proof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { volume, by, paths, directories, unread, .. } = self;
+        let Self { volume, by, paths, directories, own_looks, unread, .. } = self;
         write!(f, "{volume}: {paths} paths and {directories} directories as planned, by {by}")?;
         if let Some(why) = &self.why_not_independent {
             write!(f, " ({why})")?;
+        }
+        if *own_looks > 0 {
+            write!(f, "; {own_looks} looks by this program's own reader, where {by} is blind")?;
         }
         if *unread > 0 {
             write!(f, "; {unread} that nobody can read, before and after alike")?;

@@ -68,6 +68,27 @@ fn seal(shape: &Shape, seed: u64) {
     }
 }
 
+/// `ext4-view` takes a time before 1970 for damage, in the original as in the result.
+#[test]
+fn times_before_1970_are_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = tree(&mut Random::new(5));
+    let path = recipe::ext4(dir.path(), &mut spec, &["-t", "ext4"], 16 << 20);
+    let old = |path| format!("set_inode_field {path} mtime 19600101").into_bytes();
+    debugfs::script(&path, true, &spec.0.keys().map(old).collect::<Vec<_>>());
+    e2fsck_clean(&path);
+    let image = open(&path, Access::Seal);
+    let changes = changes(&mut Random::new(5), &*reader(&image));
+    let planned = plan(&image, &changes);
+    let verified = apply::stage(&image, &planned).unwrap().verify(VerifyLevel::Full, None).unwrap();
+    let proof = &verified.proofs()[0];
+    assert!(proof.own_looks > 0 && proof.unread == 0, "{proof}");
+    assert!(proof.to_string().contains("looks by this program's own reader"), "{proof}");
+    verified.commit().unwrap();
+    drop(image);
+    e2fsck_clean(&path);
+}
+
 /// One test for each eighth of the shapes, so that they run beside each other.
 macro_rules! eighths {
     ($($name:ident $share:literal),*) => {$(

@@ -128,17 +128,25 @@ impl Comparer<'_> {
 
     /// Looks at the new state.
     fn after<T>(&mut self, look: &dyn Fn(&dyn Judge) -> Result<T, FsError>) -> Result<T, FsError> {
-        match self.after.judge {
-            Some(judge) => look(judge).or_else(|error| match error {
-                // A feature the independent reader does not know is no fault of what was written.
-                FsError::Unsupported(_) => {
-                    self.out.own_looks += 1;
-                    look(&Own(self.after.own))
-                }
-                error => Err(error),
-            }),
-            None => look(&Own(self.after.own)),
+        let Some(judge) = self.after.judge else {
+            return look(&Own(self.after.own));
+        };
+        let blind = match look(judge) {
+            Ok(seen) => return Ok(seen),
+            // A feature the independent reader does not know is no fault of what was written.
+            Err(FsError::Unsupported(_)) => true,
+            // Nor is what it takes for damage in the original, a time before 1970 for one.
+            Err(FsError::Corrupt(_)) => self
+                .before
+                .judge
+                .is_some_and(|before| matches!(look(before), Err(FsError::Corrupt(_)))),
+            Err(error) => return Err(error),
+        };
+        if !blind {
+            return look(judge);
         }
+        self.out.own_looks += 1;
+        look(&Own(self.after.own))
     }
 
     fn blind(&mut self, path: &GuestPath, what: &str, blind: Blind) {
