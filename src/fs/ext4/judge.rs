@@ -105,7 +105,13 @@ impl Judge for View {
 
     fn link_target(&self, link: &GuestPath) -> Result<Vec<u8>, FsError> {
         let bytes = link.to_bytes();
-        let target = self.0.read_link(as_path(&bytes)?).map_err(|error| told(link, error))?;
+        let target = self.0.read_link(as_path(&bytes)?).map_err(|error| match &error {
+            // A target may be any text; it takes one with a name of over 255 bytes for corrupt.
+            Ext4Error::Corrupt(corrupt) if corrupt.to_string().contains("invalid symlink path") => {
+                FsError::unsupported(format!("ext4-view: {link}: {corrupt}"))
+            }
+            _ => told(link, error),
+        })?;
         let target: &[u8] = target.as_ref();
         Ok(target.to_vec())
     }
