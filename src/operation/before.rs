@@ -30,8 +30,21 @@ pub(crate) struct Survey {
     pub(crate) directories: u64,
     /// How many bytes of content only these names hold.
     pub(crate) bytes: u64,
+    /// Files that have other names, too: their content stays when these go.
+    pub(crate) shared: Vec<Shared>,
     /// Why it should not be removed: what is immutable or encrypted, and where below.
     pub(crate) obstacle: Option<String>,
+}
+
+/// A file with names within what was surveyed, and others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// The file.
+    pub node: Node,
+    /// How many of its names were seen.
+    pub names: u32,
+    /// How many it has.
+    pub links: u32,
 }
 
 /// The digest of what `action` would find at `path` (a path within `fs`).
@@ -147,7 +160,14 @@ pub(crate) fn survey(fs: &dyn ReadFs, top: Node) -> Result<Survey, FsError> {
     let mut hasher = blake3::Hasher::new();
     let stat = feed_node(&mut hasher, fs, top)?;
     let directories = u64::from(stat.kind == Kind::Directory);
-    let mut found = Survey { digest: absent(), nodes: 1, directories, bytes: 0, obstacle: None };
+    let mut found = Survey {
+        digest: absent(),
+        nodes: 1,
+        directories,
+        bytes: 0,
+        shared: Vec::new(),
+        obstacle: None,
+    };
     let mut links = HashMap::new();
     count(&mut found, &mut links, top, &stat);
     if let Some(why) = obstacle(&stat) {
@@ -192,6 +212,12 @@ pub(crate) fn survey(fs: &dyn ReadFs, top: Node) -> Result<Survey, FsError> {
         }
     }
     found.digest = hasher.finalize().into();
+    found.shared = links
+        .into_iter()
+        .filter(|(_, (names, links))| names < links)
+        .map(|(node, (names, links))| Shared { node, names, links })
+        .collect();
+    found.shared.sort_unstable_by_key(|it| it.node);
     Ok(found)
 }
 
@@ -207,7 +233,7 @@ pub(crate) fn obstacle(stat: &Stat) -> Option<&'static str> {
 }
 
 /// A file's bytes go when its last name goes.
-fn count(found: &mut Survey, links: &mut HashMap<Node, u32>, node: Node, stat: &Stat) {
+fn count(found: &mut Survey, links: &mut HashMap<Node, (u32, u32)>, node: Node, stat: &Stat) {
     if stat.kind != Kind::File {
         return;
     }
@@ -215,7 +241,7 @@ fn count(found: &mut Survey, links: &mut HashMap<Node, u32>, node: Node, stat: &
         if links.len() >= COUNTED_LINKS && !links.contains_key(&node) {
             return;
         }
-        let names = links.entry(node).or_insert(0);
+        let (names, _) = links.entry(node).or_insert((0, stat.links));
         *names = names.saturating_add(1);
         if *names != stat.links {
             return;

@@ -1,13 +1,18 @@
 //! Working a plan out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::outcome::{OperationOutcome, Outcome, Refusal};
 use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA};
+use crate::fs::Node;
 use crate::guest::Guest;
-use crate::operation::{CHANGES, Draft, Objects, Operation, Proposal, Refused, StepError};
+use crate::operation::{CHANGES, Draft, Objects, Operation, Proposal, Refused, Shared, StepError};
+use crate::path::GuestPath;
 use crate::volume::VolumeId;
+
+/// How many files that keep other names are told one by one.
+const OTHER_NAMES: usize = 20;
 
 /// Why there is no plan.
 #[derive(Debug)]
@@ -57,6 +62,7 @@ pub fn plan(
         changes: Vec::new(),
         outcomes: Vec::new(),
         refusals: Vec::new(),
+        residue: Vec::new(),
     };
     for (number, guest) in (0u32..).zip(guests) {
         plan.guests.push(PlannedGuest {
@@ -206,6 +212,7 @@ fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
             reason: refused.reason,
         });
     }
+    plan.residue.extend(other_names(&worked.proposals));
     for proposal in worked.proposals {
         let mut by = proposal.by.iter().map(|&by| name(by));
         plan.changes.push(Change {
@@ -222,4 +229,29 @@ fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
             why: proposal.why,
         });
     }
+}
+
+/// Files that lose names and keep others, a line each: what they hold stays.
+fn other_names(proposals: &[Proposal]) -> Vec<String> {
+    let mut files: BTreeMap<(&VolumeId, Node), (&GuestPath, Shared)> = BTreeMap::new();
+    for proposal in proposals {
+        for shared in &proposal.shared {
+            files
+                .entry((&proposal.volume, shared.node))
+                .and_modify(|(_, all)| all.names = all.names.saturating_add(shared.names))
+                .or_insert((&proposal.path, *shared));
+        }
+    }
+    let left: Vec<_> = files.values().filter(|(_, file)| file.names < file.links).collect();
+    let mut lines: Vec<String> = left
+        .iter()
+        .take(OTHER_NAMES)
+        .map(|(path, Shared { names, links, .. })| {
+            format!("{path}: a file that goes there has other names, too ({} left)", links - names)
+        })
+        .collect();
+    if left.len() > OTHER_NAMES {
+        lines.push(format!("{} more files that have other names, too", left.len() - OTHER_NAMES));
+    }
+    lines
 }

@@ -137,6 +137,9 @@ pub struct Plan {
     pub outcomes: Vec<OperationOutcome>,
     /// Paths that are left alone although an operation names them, and why.
     pub refusals: Vec<Refusal>,
+    /// What stays readable although a name of it goes, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub residue: Vec<String>,
 }
 
 /// What planning needs to know beside guests and operations.

@@ -206,7 +206,7 @@ impl Report {
             operations,
             refusals: plan.refusals.clone(),
             totals,
-            residue,
+            residue: residue.into_iter().chain(plan.residue.iter().cloned()).collect(),
             sealed: None,
             timings: Vec::new(),
         }

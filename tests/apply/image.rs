@@ -111,6 +111,7 @@ pub(crate) fn plan(image: &Image, changes: &BTreeMap<GuestPath, Action>) -> Plan
         filesystems: vec![filesystem],
         outcomes: Vec::new(),
         refusals: Vec::new(),
+        residue: Vec::new(),
     }
 }
 

@@ -489,3 +489,14 @@ fn steps_and_operations_are_for_some_guests_only() {
         Sample::new("").plan(&[with_steps("  - touch: { path: /w, when: { family: windows } }\n")]);
     assert!(matches!(&plan.outcomes[0].outcome, Outcome::Skipped(why) if why.contains("linux")));
 }
+
+#[test]
+fn a_file_with_other_names_stays_readable() {
+    let tree = "/d/one = \"secret\"\n/d/two == /d/one\n/e/three == /d/one\n/f = \"x\"";
+    let (plan, _) = sealed(Sample::new(tree), &with_steps("  - remove: [/d, /f]\n"));
+    assert_eq!(plan.residue, ["/d: a file that goes there has other names, too (1 left)"]);
+    let (plan, _) = sealed(Sample::new(tree), &with_steps("  - remove: /d/one\n"));
+    assert_eq!(plan.residue, ["/d/one: a file that goes there has other names, too (2 left)"]);
+    let (plan, _) = sealed(Sample::new(tree), &with_steps("  - remove: [/d/two, /d/one, /e]\n"));
+    assert_eq!(plan.residue, Vec::<String>::new());
+}

@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::fs::{FsError, Kind, MetaChange, NewMeta, Stat};
 use crate::guest::Place;
 use crate::operation::action::{Action, Objects, Replaced};
-use crate::operation::before::{self, Survey};
+use crate::operation::before::{self, Shared, Survey};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
@@ -118,8 +118,12 @@ impl Pending {
                 None => return Ok(None),
             },
         };
+        let removes = !matches!(action, Action::Update { .. });
+        let survey = self.original.and_then(|original| original.survey);
+        let shared = survey.filter(|_| removes).map(|survey| survey.shared).unwrap_or_default();
         Ok(Some(Proposal {
             path: path.clone(),
+            shared,
             volume: self.volume,
             fs_path: self.fs_path,
             by: self.by,
@@ -239,6 +243,8 @@ pub struct Proposal {
     pub action: Action,
     /// How many objects that is.
     pub objects: Objects,
+    /// Files of which it takes names away, and not all.
+    pub shared: Vec<Shared>,
     /// Which pattern or argument asks for it.
     pub why: String,
 }
