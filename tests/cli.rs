@@ -1,6 +1,7 @@
 //! The program as a user runs it, on the image that the repository carries.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -640,4 +641,56 @@ fn the_readmes_table_of_operations_is_the_catalogues() {
     let (table, _) = Place::new().expect("operations --markdown", 0);
     let readme = include_str!("../README.md");
     assert!(readme.contains(&table), "README.md has another table of operations");
+}
+
+#[test]
+fn a_filesystem_of_the_guest_that_cannot_be_opened_is_told_by_the_exit_code() {
+    let place = Place::new();
+    let image = place.image();
+    oracle::succeed("qemu-io", "qemu-utils", &["-c", "write -P 0 1M 64k", image.to_str().unwrap()]);
+    let (text, _) = place.expect("seal image.qcow2", 3);
+    assert!(
+        text.contains(
+            "Left alone: /boot/efi (all operations): no filesystem that we read has this UUID"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("Stays readable: all of part1: "), "{text}");
+    place.expect("audit -q image.qcow2", 3);
+}
+
+#[test]
+fn an_internal_snapshot_is_told_by_the_exit_code() {
+    let place = Place::new();
+    let image = place.image();
+    oracle::succeed("qemu-img", "qemu-utils", &["snapshot", "-c", "a", image.to_str().unwrap()]);
+    let (_, error) = place.expect("seal -q image.qcow2", 3);
+    assert!(error.contains("internal snapshots keep all of it"), "{error}");
+    place.expect("audit -q image.qcow2", 3);
+    place.expect("seal -q image.qcow2 --output without.qcow2", 0);
+    place.expect("audit -q without.qcow2", 0);
+}
+
+#[test]
+fn a_new_file_is_what_its_name_says_and_no_more_readable_than_the_source() {
+    let place = Place::new();
+    fs::set_permissions(place.image(), fs::Permissions::from_mode(0o600)).unwrap();
+    place.expect("seal -q image.qcow2 --output new.raw", 0);
+    assert_eq!(fs::metadata(place.path("new.raw")).unwrap().len(), 128 << 20);
+    assert_eq!(fs::metadata(place.path("new.raw")).unwrap().permissions().mode() & 0o777, 0o600);
+    place.expect("seal -q image.qcow2 --output new.RAW2", 0);
+    assert_eq!(fs::read(place.path("new.RAW2")).unwrap()[..4], *b"QFI\xfb");
+    for (words, code, what) in [
+        ("seal image.qcow2 --output new.vmdk", 2, "vmdk is not written yet"),
+        ("seal image.qcow2 --output new --output-format auto", 2, "--output-format 'auto'"),
+        ("seal image.qcow2 --operations -ssh-userdir", 2, "no operation is selected"),
+        ("seal image.qcow2 --operations lvm-uuids", 2, "not built here yet"),
+        ("seal -q -n image.qcow2 --operations defaults,-lvm-uuids,-customize", 0, ""),
+    ] {
+        let (_, error) = place.expect(words, code);
+        assert!(error.contains(what), "{words}: {error}");
+    }
+    oracle::succeed("mkfifo", "coreutils", &[place.path("pipe").to_str().unwrap()]);
+    let (_, error) = place.expect("seal image.qcow2 --output pipe --force", 1);
+    assert!(error.contains("--force replaces regular files only"), "{error}");
 }

@@ -581,11 +581,18 @@ fn an_export_replaces_nothing_unless_told_to_and_leaves_nothing_behind() {
     let error = export(&disk, &to, Format::Raw, &ExportOptions::default()).unwrap_err();
     assert!(error.to_string().contains("exists already"), "{error}");
     assert_eq!(fs::read(&to).unwrap(), b"old");
-    export(&disk, &to, Format::Raw, &ExportOptions { overwrite: true }).unwrap();
+    export(&disk, &to, Format::Raw, &ExportOptions { overwrite: true, ..ExportOptions::default() })
+        .unwrap();
     assert_eq!(fs::read(&to).unwrap(), vec![3; 100_000]);
     let nowhere = folder.path().join("missing/new.raw");
     export(&disk, &nowhere, Format::Raw, &ExportOptions::default()).unwrap_err();
-    export(&disk, folder.path(), Format::Raw, &ExportOptions { overwrite: true }).unwrap_err();
+    export(
+        &disk,
+        folder.path(),
+        Format::Raw,
+        &ExportOptions { overwrite: true, ..ExportOptions::default() },
+    )
+    .unwrap_err();
     // A device that fails halfway.
     let file = tempfile::tempfile().unwrap();
     file.write_all_at(&[1; 4 << 20], 0).unwrap();

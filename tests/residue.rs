@@ -256,3 +256,36 @@ fn raw_ext3() {
 fn qcow2_ext4() {
     sealed("qcow2", &["-t", "ext4"]);
 }
+
+/// Blocks that are allocated and were never written read as zeroes; the device holds what was there
+/// before.
+#[test]
+fn unwritten_blocks_of_a_kept_file_hold_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = recipe::ext4(dir.path(), &mut root_tree(), &["-t", "ext4", "-L", "root"], 24 << 20);
+    let (free, block) = oracle::free_blocks(&image);
+    let mut bytes = fs::read(&image).unwrap();
+    for (first, last) in free {
+        for number in first..=last {
+            let at = usize::try_from(number * block).unwrap();
+            let len = usize::try_from(block).unwrap();
+            bytes[at..at + len].copy_from_slice(&content(26, len));
+        }
+    }
+    fs::write(&image, bytes).unwrap();
+    let empty = dir.path().join("empty");
+    fs::write(&empty, "").unwrap();
+    let write = format!("write {} preallocated", empty.display()).into_bytes();
+    debugfs::script(&image, true, &[write, b"fallocate preallocated 0 499".to_vec()]);
+    oracle::e2fsck_clean(&image);
+    assert!(marker::on_disk(&Disk::from_file(&image)).contains(&26));
+    let status = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
+        .args(["seal", "-q", image.to_str().unwrap()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    oracle::e2fsck_clean(&image);
+    assert!(!marker::on_disk(&Disk::from_file(&image)).contains(&26));
+    let mapped = debugfs::script(&image, false, &[b"dump_extents preallocated".to_vec()]);
+    assert!(String::from_utf8_lossy(&mapped[0]).contains("Uninit"));
+}

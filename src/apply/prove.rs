@@ -1,10 +1,12 @@
 //! A staged image, read back cold and compared with the image as it is.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::commit::{self, Written};
@@ -153,10 +155,13 @@ impl<'a> Staged<'a> {
         }
         // Three looks that share nothing but the bytes, so none waits for another.
         let (compared, counted, again) = thread::scope(|scope| {
-            let counted = scope.spawn(|| pairs.iter().try_for_each(Pair::account));
-            let again = scope.spawn(|| replan.map_or(Ok(()), |replan| nothing_left(replan, after)));
+            let counted = thread::Builder::new()
+                .spawn_scoped(scope, || pairs.iter().try_for_each(Pair::account));
+            let again = thread::Builder::new()
+                .spawn_scoped(scope, || replan.map_or(Ok(()), |it| nothing_left(it, after)));
             let compared: Result<Vec<_>, _> =
                 pairs.iter().map(|pair| pair.compare(self.plan, level)).collect();
+            let join = |it: io::Result<_>| it.map_err(ApplyError::Host).and_then(join);
             (compared, join(counted), join(again))
         });
         let proofs = compared?;
@@ -421,6 +426,13 @@ impl Verified<'_> {
             return Err(ApplyError::NotWritable);
         }
         let file = self.image.file().try_clone().map_err(ApplyError::Host)?;
+        // The signal that a write behind it raises would end the run half-way.
+        if let Some(limit) = getrlimit(Resource::Fsize).current
+            && limit < ReadBlocks::len(&*self.overlay)
+        {
+            let problem = format!("files of this process end at {limit} bytes (ulimit -f)");
+            return Err(ApplyError::Host(io::Error::other(problem)));
+        }
         let mut host = FileHost::new(self.image.path(), file).map_err(ApplyError::Host)?;
         let before = host.size().map_err(ApplyError::Host)?;
         let written = commit::commit(&mut host, &self.overlay)?;

@@ -119,7 +119,8 @@ impl ImageArgs {
 /// Which operations, with which parameters.
 #[derive(Debug, Args)]
 pub(crate) struct SelectArgs {
-    /// Change the default set: names, -NAME, defaults, -defaults, all, -all, by commas
+    /// Run these instead of the default set, by commas: names, 'defaults', 'all'; -NAME takes one
+    /// out again, as in 'defaults,-NAME'
     #[arg(long, visible_alias = "operation", value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) operations: Vec<String>,
 
@@ -147,7 +148,7 @@ pub(crate) struct SayArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print nothing but errors
+    /// Print nothing but errors, and one line where something had to be left alone
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
@@ -211,11 +212,11 @@ pub(crate) struct SealArgs {
     #[arg(short, long, value_name = "NEW")]
     pub(crate) output: Option<PathBuf>,
 
-    /// The new file's format: raw or qcow2 (by default the source's)
+    /// The new file's format: raw or qcow2 (by default what its name ends in, or the source's)
     #[arg(long, value_name = "FORMAT", requires = "output")]
     pub(crate) output_format: Option<String>,
 
-    /// Let --output replace a file that exists
+    /// Let --output replace a regular file that exists
     #[arg(long, requires = "output")]
     pub(crate) force: bool,
 

@@ -1,6 +1,7 @@
 //! `audit` and `seal`.
 
 use std::env;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +10,7 @@ use sysprep_rs::apply::verify::VerifyLevel;
 use sysprep_rs::apply::{self, ApplyError, Committed, Replan};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
-use sysprep_rs::image::{self, Access, ExportOptions, Format, Image, OpenOptions};
+use sysprep_rs::image::{self, Access, ExportOptions, Format, Image, OpenOptions, ResidueKind};
 use sysprep_rs::operation::{Operation, Selection, StepError};
 use sysprep_rs::plan::{self, FilesystemFacts, Outcome, Plan, PlanError, PlanOptions, TIMES};
 use sysprep_rs::report::{Command, FreedReport, Report, SealReport, text};
@@ -17,7 +18,7 @@ use sysprep_rs::volume::VolumeId;
 
 use super::args::{AuditArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
 use super::failure::Failure;
-use super::opened::{self, Opened};
+use super::opened::Opened;
 use super::stopwatch::Stopwatch;
 use super::{SOMETHING_TO_CLEAN, catalogue, out, own_files, plan_file};
 
@@ -29,6 +30,7 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     }
     let mut watch = Stopwatch::new(&args.say);
     let operations = selected(&args.select)?;
+    now()?;
     let path = args.image.path()?;
     let opened = watch.stage("open", || Opened::open(path, &args.image.open, Access::Audit))?;
     let plan = watch.stage("plan", || make_plan(&opened, &operations, &args.select))?;
@@ -44,9 +46,14 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
         plan_file::save(&plan, file, &opened.image)?;
     }
     Ok(match report.totals.changes {
-        0 if report.refusals.is_empty() => ExitCode::SUCCESS,
+        0 if report.refusals.is_empty() && !keeps_snapshots(&opened.image) => ExitCode::SUCCESS,
         _ => ExitCode::from(SOMETHING_TO_CLEAN),
     })
+}
+
+/// Whether the file keeps what the disk was in internal snapshots: all that goes is still in them.
+fn keeps_snapshots(image: &Image) -> bool {
+    image.residue().iter().any(|it| it.kind == ResidueKind::Snapshots)
 }
 
 /// Flags that virt-sysprep has and that mean nothing here are answered, not swallowed.
@@ -108,10 +115,28 @@ fn now() -> Result<Timestamp, Failure> {
 fn report_of(command: Command, opened: &Opened, plan: &Plan) -> Result<Report, Failure> {
     let digest = plan.digest().map_err(Failure::new)?;
     let mut residue: Vec<String> = opened.image.residue().into_iter().map(|it| it.text).collect();
+    residue.extend(out_of_reach(opened, plan));
     if plan.keep_free_space {
         residue.push("what was deleted before this run, in free space (--keep-free-space)".into());
     }
     Ok(Report::new(command, opened.inspection(), plan, digest, residue))
+}
+
+/// Volumes that are not edited: what was deleted there before, or is there, is not looked for.
+fn out_of_reach(opened: &Opened, plan: &Plan) -> Vec<String> {
+    let edited = |id: &VolumeId| plan.filesystems.iter().any(|it| it.volume == *id);
+    let mut lines = Vec::new();
+    for volume in opened.disk.layout.volumes.iter().filter(|it| !edited(&it.id)) {
+        let what = match &volume.not_opened {
+            Some(what) => format!("it is {what}, which is not opened"),
+            None if opened.disk.filesystems.iter().any(|it| it.volume == volume.id) => {
+                "its filesystem is not edited".to_owned()
+            }
+            None => "nothing known is on it".to_owned(),
+        };
+        lines.push(format!("all of {}: {what}", volume.id));
+    }
+    lines
 }
 
 fn say(report: &Report, args: &SayArgs) -> Result<(), Failure> {
@@ -135,6 +160,8 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
         return catalogue::list(&args.select.operations_dir, args.say.json);
     }
     let output = Output::of(args)?;
+    // Before the image is opened, which finishes an interrupted seal.
+    now()?;
     let mut watch = Stopwatch::new(&args.say);
     // The new file is another: the source only has to be read.
     let access = if output.is_some() || args.dry_run { Access::Audit } else { Access::Seal };
@@ -191,7 +218,9 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
         watch.during("verify", || staged.verify(args.verify.into(), replan)).map_err(failed)?;
     let committed = watch.during("write", || match &output {
         Some(it) => {
-            let options = ExportOptions { overwrite: args.force };
+            // Who could not read the source is not to read the copy.
+            let mode = opened.image.file().metadata().map_or(0o600, |it| it.permissions().mode());
+            let options = ExportOptions { overwrite: args.force, mode: mode & 0o666 };
             let format = it.format.unwrap_or(opened.image.format());
             verified
                 .export(&it.path, format, &options)
@@ -208,6 +237,8 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
         watch.add(stage, took);
     }
     let mut sealed = sealed(&committed, output.as_ref(), not_proved);
+    // They are not copied.
+    let snapshots = output.is_none() && keeps_snapshots(&opened.image);
     if args.say.digest {
         let path = output.as_ref().map_or(&opened.path, |it| &it.path).clone();
         let format = output.as_ref().and_then(|it| it.format).unwrap_or(opened.image.format());
@@ -226,8 +257,14 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let place = report.place();
     say(&report, &args.say)
         .map_err(|it| Failure::new(format!("{place} is sealed, but the report is lost: {it}")))?;
+    if snapshots {
+        out::note(format_args!(
+            "sysprep-rs: {place}: sealed, but its internal snapshots keep all of it \
+             (qemu-img snapshot -d, or seal with --output)"
+        ));
+    }
     if report.refusals.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if snapshots { ExitCode::from(SOMETHING_TO_CLEAN) } else { ExitCode::SUCCESS });
     }
     out::note(format_args!(
         "sysprep-rs: {place}: sealed, but {} that should go had to be left alone (see the report)",
@@ -255,11 +292,39 @@ impl Output {
             ));
         }
         // Asked again when it is written; here, before the work is done.
-        if !args.force && path.symlink_metadata().is_ok_and(|it| !it.is_dir()) {
-            return Err(Failure::at(path, "the file exists already; --force replaces it"));
+        match path.symlink_metadata() {
+            Ok(it) if it.is_dir() => {}
+            Ok(_) if !args.force => {
+                return Err(Failure::at(path, "the file exists already; --force replaces it"));
+            }
+            Ok(it) if !it.is_file() && !it.is_symlink() => {
+                return Err(Failure::at(path, "--force replaces regular files only"));
+            }
+            _ => {}
         }
-        let format = args.output_format.as_deref().map(opened::format).transpose()?.flatten();
+        let format = match args.output_format.as_deref() {
+            Some(name) => Some(name.parse().map_err(|_| {
+                Failure::usage(format!("--output-format '{name}': write raw or qcow2"))
+            })?),
+            None => Self::named(path)?,
+        };
         Ok(Some(Self { path: path.clone(), format }))
+    }
+
+    /// The format that a file's name promises, where it does.
+    fn named(path: &Path) -> Result<Option<Format>, Failure> {
+        let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
+        match ending.to_ascii_lowercase().as_str() {
+            "raw" => Ok(Some(Format::Raw)),
+            "qcow2" => Ok(Some(Format::Qcow2)),
+            it @ ("vmdk" | "vdi" | "vhd" | "vhdx" | "qed" | "qcow") => {
+                Err(Failure::usage(format!(
+                    "--output: {it} is not written yet; to write raw or qcow2 under that name say \
+                 --output-format"
+                )))
+            }
+            _ => Ok(None),
+        }
     }
 }
 

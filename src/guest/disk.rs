@@ -102,12 +102,19 @@ impl Disk {
         let mut taken: HashSet<VolumeId> = roots.iter().map(|root| root.named.id.clone()).collect();
         let mut guests = Vec::new();
         for root in &roots {
-            let mut notes = Vec::new();
-            let tree = self.mounted(root, &opened, &named, &mut taken, &mut notes);
+            let (mut notes, mut unseen) = (Vec::new(), Vec::new());
+            let tree = self.mounted(root, &opened, &named, &mut taken, &mut notes, &mut unseen);
             let mut reader = Reader::new(&tree, &mut notes);
             let facts = reader.facts();
             let accounts = reader.accounts();
-            guests.push(Guest { root: root.named.id.clone(), facts, tree, notes, accounts });
+            guests.push(Guest {
+                root: root.named.id.clone(),
+                facts,
+                tree,
+                notes,
+                unseen,
+                accounts,
+            });
         }
         Ok(guests)
     }
@@ -158,6 +165,7 @@ impl Disk {
         named: &[Named],
         taken: &mut HashSet<VolumeId>,
         notes: &mut Vec<String>,
+        unseen: &mut Vec<(GuestPath, String)>,
     ) -> Tree {
         let mut tree = Tree::single(root.named.id.clone(), Arc::clone(root.fs));
         let fstab = GuestPath::root().join(b"etc").join(b"fstab");
@@ -191,6 +199,9 @@ impl Disk {
                 Err(problem) => notes.push(format!("{}: not mounted: {problem}", line.shown())),
             }
         }
+        // Something in this image was not read: what fstab names and is not found may be that.
+        let unread =
+            self.layout.volumes.iter().any(|it| !opened.iter().any(|fs| fs.named.id == it.id));
         let mut mounting = Mounting { tree: &mut tree, taken, mine: HashSet::new(), notes };
         mounting.mine.insert(root.named.id.clone());
         for (line, at, source) in fstab::in_order(wanted) {
@@ -199,6 +210,11 @@ impl Disk {
                 source => fstab::volume_of(&source, named, root_disk.as_deref())
                     .map_err(str::to_owned)
                     .and_then(|volume| self.find(volume, opened))
+                    .inspect_err(|why| {
+                        if unread && may_be_here(&source) && !line.has_option(b"noauto") {
+                            unseen.push((at.clone(), why.clone()));
+                        }
+                    })
                     .and_then(|found| mounting.volume(&line, &at, found)),
             };
             if let Err(why) = result {
@@ -223,6 +239,14 @@ impl Disk {
             Some(name) => Err(format!("{id} is {name}, which is not opened")),
             None => Err(format!("{id} holds no filesystem that we read")),
         }
+    }
+}
+
+/// Whether what a line names can be in this image, in a container that is not opened perhaps.
+fn may_be_here(source: &Source) -> bool {
+    match source {
+        Source::Elsewhere(why) => why.ends_with("which is not opened"),
+        _ => true,
     }
 }
 

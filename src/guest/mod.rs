@@ -33,6 +33,9 @@ pub struct Guest {
     /// What was odd, one line each: `fstab` lines that are not mounted and why, files hidden
     /// under a mount point, facts that could not be read.
     pub notes: Vec<String>,
+    /// Mount points whose filesystem is in this image and was not opened, and why: what the guest
+    /// has there is not looked at.
+    pub unseen: Vec<(GuestPath, String)>,
     accounts: Vec<Account>,
 }
 

@@ -16,10 +16,18 @@ const CHUNK: u64 = 1 << 20;
 const HOLE: usize = 4096;
 
 /// How to write a new image.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ExportOptions {
     /// Replace a file that is there already; without it, that is an error.
     pub overwrite: bool,
+    /// The new file's permission bits, of which the umask takes away what others may not do.
+    pub mode: u32,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self { overwrite: false, mode: 0o666 }
+    }
 }
 
 /// What was written.
@@ -54,6 +62,10 @@ pub fn export(
             return Err(ImageError::caller(to, "it is a directory"));
         }
         Ok(_) if !options.overwrite => return Err(exists()),
+        // A symlink is replaced itself.
+        Ok(metadata) if !metadata.is_file() && !metadata.is_symlink() => {
+            return Err(ImageError::caller(to, "only a regular file is replaced"));
+        }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(ImageError::io(to, "look at", error)),
@@ -63,7 +75,7 @@ pub fn export(
         .prefix(".sysprep-rs-")
         .suffix(".tmp")
         // The umask takes away what others may not do, as for any new file.
-        .permissions(std::fs::Permissions::from_mode(0o666))
+        .permissions(std::fs::Permissions::from_mode(options.mode))
         .tempfile_in(folder)
         .map_err(failed)?;
     match format {

@@ -208,7 +208,7 @@ impl ImageFile {
                 "write the sealed image to a file with --output",
             ));
         }
-        if access == Access::Seal && loop_device::of(path) {
+        if loop_device::of(path) {
             return Err(ImageError::InUse {
                 path: path.to_owned(),
                 how: "it is attached to a loop device; unmount it and detach it (losetup -d) first",

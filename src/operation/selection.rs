@@ -4,6 +4,10 @@ use super::catalogue::Catalogue;
 use super::load::Operation;
 use super::problem::did_you_mean;
 
+/// virt-sysprep's operations that are not in the catalogue yet.
+const VIRT_SYSPREP_ONLY: &[&str] =
+    &["customize", "fs-uuids", "lvm-uuids", "script", "user-account"];
+
 /// One word of a selection list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Term {
@@ -62,7 +66,7 @@ impl Selection {
     /// A text for the caller: an empty name.
     pub fn operations(&mut self, list: &str) -> Result<(), String> {
         let mut terms = Vec::new();
-        for word in list.split(',') {
+        for word in list.split(',').map(str::trim) {
             let (name, term): (&str, fn(String) -> Term) = match word.strip_prefix('-') {
                 Some(name) => (name, Term::Remove),
                 None => (word, Term::Add),
@@ -99,6 +103,15 @@ impl Catalogue {
                 "defaults" => all().filter(|it| it.default).map(|it| it.name.as_str()).collect(),
                 name => match self.get(name) {
                     Some(operation) => vec![operation.name.as_str()],
+                    // A script may switch off what is not there.
+                    None if VIRT_SYSPREP_ONLY.contains(&name) => match term {
+                        Term::Remove(_) => Vec::new(),
+                        Term::Add(_) => {
+                            return Err(format!(
+                                "'{name}' is an operation of virt-sysprep that is not built here yet"
+                            ));
+                        }
+                    },
                     None => {
                         let near = did_you_mean(name, all().map(|it| it.name.as_str()));
                         return Err(format!("'{name}' is not a known operation{near}"));
@@ -111,6 +124,13 @@ impl Catalogue {
                     Term::Remove(_) => chosen.remove(name),
                 };
             }
+        }
+        if chosen.is_empty() {
+            return Err(
+                "no operation is selected: --operations begins with none, so to leave some \
+                        out write --operations defaults,-NAME"
+                    .into(),
+            );
         }
         Ok(all().filter(|it| chosen.contains(it.name.as_str())).cloned().collect())
     }

@@ -73,6 +73,12 @@ pub fn plan(
         let worked = work_out(guest, &sorted, options)
             .map_err(|error| PlanError::Guest(guest.root.clone(), error))?;
         add(&mut plan, number, &sorted, worked);
+        plan.refusals.extend(guest.unseen.iter().map(|(at, why)| Refusal {
+            guest: number,
+            operation: "all operations".to_owned(),
+            path: at.clone(),
+            reason: format!("{why}: what is there was not looked at"),
+        }));
         if plan.changes.len() > CHANGES {
             return Err(PlanError::TooMany(CHANGES));
         }

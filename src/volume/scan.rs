@@ -185,8 +185,8 @@ fn mbr_layout(
     Ok(Layout { table: Table::Mbr, disk_uuid: id, volumes, warnings })
 }
 
-/// Adds a partition: cut to the disk, not opened where it overlaps an earlier one (two editors
-/// would write over each other), and looked at for what is not opened.
+/// Adds a partition: cut to the disk, looked at for what is not opened, and not opened where it
+/// overlaps an earlier one, nor that one: the free space of either may be the other's content.
 fn add(
     disk: &dyn ReadBlocks,
     mut volume: Volume,
@@ -203,11 +203,16 @@ fn add(
         volume.len = room;
     }
     let end = volume.start + volume.len;
-    let earlier =
-        volumes.iter().find(|other| volume.start < other.start + other.len && other.start < end);
-    if let Some(other) = earlier {
-        warnings.push(format!("{id} overlaps {}; not opened", other.id));
-        volume.not_opened = Some(format!("overlaps {}", other.id));
+    let mut overlaps = None;
+    for other in volumes.iter_mut() {
+        if volume.start < other.start + other.len && other.start < end {
+            warnings.push(format!("{id} overlaps {}; neither is opened", other.id));
+            other.not_opened = Some(format!("overlaps {id}"));
+            overlaps.get_or_insert_with(|| other.id.clone());
+        }
+    }
+    if let Some(other) = overlaps {
+        volume.not_opened = Some(format!("overlaps {other}"));
     } else if volume.not_opened.is_none()
         && let Some(found) =
             signature::recognise(Area { disk, start: volume.start, len: volume.len })?

@@ -147,6 +147,33 @@ fn what_guest_and_filesystems_need_stays_and_is_said() {
 }
 
 #[test]
+fn what_a_guest_needs_is_not_emptied_under_another_path() {
+    let twice = "UUID=uuid-part1 / ext4 defaults 0 1\\nUUID=uuid-part1 /tmp ext4 defaults 0 0";
+    let fstab = |lines: &str| {
+        format!("/etc/fstab = \"{lines}\\n\"\n/tmp/\n/srv/data = \"1\"\n/usr/x = \"1\"")
+    };
+    for (tree, steps) in [
+        (fstab(twice), "  - empty: /tmp\n"),
+        (fstab(twice), "  - remove: '/tmp/*'\n"),
+        (fstab("/ /tmp none bind 0 0"), "  - empty: /tmp\n"),
+        (fstab("/ /tmp none bind 0 0"), "  - remove: ['/tmp/etc', '/tmp/usr', '/tmp/srv']\n"),
+        (fstab("/srv /tmp none bind 0 0"), "  - empty: /tmp\n"),
+        ("/tmp -> /etc\n/etc/passwd = \"x\"".to_owned(), "  - empty: /tmp\n"),
+        ("/tmp -> /\n/usr/x = \"x\"".to_owned(), "  - empty: /tmp\n"),
+    ] {
+        let plan = Sample::new(&tree).plan(&[with_steps(steps)]);
+        assert_eq!(changes(&plan), [""; 0], "{tree}\n{steps}");
+        assert!(!plan.refusals.is_empty(), "{tree}\n{steps}");
+    }
+    // What is there to be emptied may be elsewhere.
+    let (plan, _) = sealed(
+        Sample::new("/tmp -> /var/tmp\n/var/tmp/x = \"1\""),
+        &with_steps("  - empty: /tmp\n"),
+    );
+    assert_eq!(changes(&plan), ["/var/tmp/x remove"]);
+}
+
+#[test]
 fn a_mount_point_is_emptied_by_its_own_verb_and_kept_around() {
     let root = "/etc/fstab = \"UUID=uuid-part2 /d/m ext4 defaults 0 0\\n\"\n/d/m/\n/d/x = \"1\"";
     let sample = Sample::new(root).volume("part2", &spec("/sub/a = \"1\"\n/b = \"22\""));

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::pending::{After, Pending};
 use super::{Draft, Kept, Owned, Proposal, Refused, Target};
 use crate::fs::Kind;
+use crate::guest::Place;
 use crate::operation::action::Action;
 use crate::operation::step::StepError;
 use crate::path::GuestPath;
@@ -44,6 +45,9 @@ const ESSENTIAL: &[&str] = &[
     "/var/spool",
     "/var/tmp",
 ];
+
+/// Those of them that are there to be emptied.
+const TEMPORARY: &[&str] = &["/run", "/tmp", "/var/tmp"];
 
 /// Where `e2fsck` puts what it finds without a name, in the root of an ext filesystem; it cannot
 /// always make one when it needs it.
@@ -105,6 +109,39 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// The essential directories that a place is: a mount or a link may show one at another path.
+    fn essentials(&self, place: &Place) -> Vec<&'static str> {
+        let tree = &self.guest.tree;
+        let is_it = |path: &&&str| {
+            // In the root filesystem it is one even where a mount hides it.
+            place.volume == self.guest.root && path.as_bytes() == place.fs_path.to_bytes()
+                || path
+                    .parse()
+                    .ok()
+                    .and_then(|path| tree.locate(&path).ok().flatten())
+                    .is_some_and(|it| it.volume == place.volume && it.fs_path == place.fs_path)
+        };
+        // Only what lies in the right place of its filesystem is worth looking up.
+        let name = place.fs_path.name();
+        let may_be = |path: &&&str| {
+            place.fs_path.is_root() || path.as_bytes().rsplit(|&it| it == b'/').next() == name
+        };
+        ["/"].iter().chain(ESSENTIAL).filter(may_be).filter(is_it).copied().collect()
+    }
+
+    /// Why what is in a directory stays: it is found under another path than its own, and a guest
+    /// does not live without it there.
+    pub fn is_elsewhere(&self, named: &GuestPath, dir: &Target) -> Option<String> {
+        let place = dir.place.as_ref()?;
+        if *named == dir.path && place.fs_path == dir.path {
+            return None;
+        }
+        self.essentials(place)
+            .into_iter()
+            .find(|it| it.as_bytes() != named.to_bytes() && !TEMPORARY.contains(it))
+            .map(|it| format!("it leads to {it}, which the guest needs"))
+    }
+
     /// Why a path stays whoever asks: the guest or its filesystem does not do without.
     fn needed(&self, target: &Target) -> Option<&'static str> {
         let path = target.path.to_bytes();
@@ -118,7 +155,9 @@ impl Draft<'_> {
             }
             Some(Kind::Directory) => {
                 let place = target.place.as_ref()?;
-                if self.guest.tree.is_mount_point(place) {
+                if place.fs_path != target.path && !self.essentials(place).is_empty() {
+                    Some("a directory that the guest needs, shown here, too")
+                } else if self.guest.tree.is_mount_point(place) {
                     Some("another filesystem is mounted there; what is in it can go ('empty')")
                 } else if place.fs_path.to_bytes() == LOST_FOUND
                     && place.fs().info().kind.starts_with("ext")

@@ -23,7 +23,12 @@ impl Propose for Empty {
         let found = draft.find(&self.0)?;
         draft.agree();
         for target in found {
+            let named = target.path.clone();
             let Some(dir) = draft.directory(target)? else { continue };
+            if let Some(reason) = draft.is_elsewhere(&named, &dir) {
+                draft.refuse(&named, reason);
+                continue;
+            }
             let children = draft.children(&dir)?;
             draft.agree();
             for mut child in children {

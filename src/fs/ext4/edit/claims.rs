@@ -29,6 +29,12 @@ pub(super) fn is_live(store: &Store, inode: &Inode) -> bool {
         && inode.checksum_is_right(&store.superblock)
 }
 
+/// Unwritten blocks read as zeroes and hold what was there before they were allocated.
+fn zero_unwritten(store: &Store, block: u64, count: u64) -> Result<(), FsError> {
+    let size = store.block_len() as u64;
+    Ok(store.device.zero(block * size, count * size)?)
+}
+
 /// The blocks that inodes claim, against the block bitmaps.
 pub(super) struct Claims<'a> {
     store: &'a Store,
@@ -106,6 +112,9 @@ impl<'a> Claims<'a> {
                 return ControlFlow::Continue(());
             }
             result = match mapped {
+                Mapped::Run(run) if !run.written && !store.options.keep_free_space => self
+                    .claim(owner, block, count, &mut last)
+                    .and_then(|()| zero_unwritten(store, block, count)),
                 Mapped::Run(_) => self.claim(owner, block, count, &mut last),
                 Mapped::Metadata(_) => self.claim(owner, block, count, &mut None),
             };
