@@ -1,6 +1,6 @@
 //! The plan as a value: what is in it, its file, its digests.
 
-use sysprep_rs::fs::Kind;
+use sysprep_rs::fs::{Kind, MetaChange};
 use sysprep_rs::operation::{Action, Catalogue, Operation, Selection};
 use sysprep_rs::plan::{self, Outcome, Plan};
 
@@ -107,6 +107,11 @@ fn a_wrong_plan_file_says_where() {
     assert!(altered(&|plan| plan.filesystems.clear()).contains("not planned"));
     assert!(altered(&|plan| plan.changes[1].path = plan.changes[0].path.clone()).contains("order"));
     assert!(altered(&|plan| plan.changes[0].fs_path = Default::default()).contains("root"));
+    let mode = altered(&|plan| {
+        let meta = MetaChange { mode: Some(0o170_777), ..MetaChange::default() };
+        plan.changes[0].action = Action::Update { content: None, bytes_before: 0, meta };
+    });
+    assert!(mode.contains("the mode 170777"), "{mode}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Plan, TIMES};
 use crate::digest::Digest;
+use crate::operation::Action;
 
 /// The format's number; a change that an older reader would misunderstand raises it.
 pub const SCHEMA: u32 = 1;
@@ -108,6 +109,16 @@ impl Plan {
             }
             if !self.filesystems.iter().any(|it| it.volume == change.volume) {
                 return Err(format!("change {id} is on {}, which is not planned", change.volume));
+            }
+            let mode = match &change.action {
+                Action::CreateFile { meta, .. }
+                | Action::CreateDirectory { meta, .. }
+                | Action::CreateSymlink { meta, .. } => Some(meta.mode),
+                Action::Update { meta, .. } => meta.mode,
+                Action::Remove { .. } => None,
+            };
+            if let Some(mode) = mode.filter(|mode| *mode > 0o7777) {
+                return Err(format!("change {id} sets the mode {mode:o}, beyond 7777"));
             }
             let here = (change.guest, &change.path);
             if earlier.is_some_and(|earlier| earlier >= here) {
