@@ -1,6 +1,8 @@
 //! The log's header.
 
-use super::{CRC32C, LogError};
+use crc32c::crc32c;
+
+use super::LogError;
 use crate::bytes::{array, le32, le64};
 use crate::digest::Digest;
 
@@ -79,7 +81,7 @@ impl Header {
             bytes.extend_from_slice(&sample.len.to_le_bytes());
             bytes.extend_from_slice(&sample.digest);
         }
-        bytes.extend_from_slice(&CRC32C.checksum(&bytes).to_le_bytes());
+        bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
         bytes
     }
 
@@ -115,7 +117,7 @@ impl Header {
         let size = Self::size_from(bytes)?;
         let body = bytes.get(..size - CHECKSUM).ok_or_else(short)?;
         let stored = le32(bytes, size - CHECKSUM).ok_or_else(short)?;
-        if CRC32C.checksum(body) != stored {
+        if crc32c(body) != stored {
             return Err(LogError::damaged(0, "the header's checksum is wrong"));
         }
         let samples = body[FIXED..]

@@ -123,9 +123,5 @@ impl From<BlockError> for LogError {
     }
 }
 
-/// CRC-32C, as iSCSI, ext4 and Btrfs use it.
-static CRC32C: crc::Crc<u32, crc::Table<16>> =
-    crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISCSI);
-
 #[cfg(test)]
 mod tests;

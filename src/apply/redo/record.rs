@@ -1,6 +1,8 @@
 //! One write of a commit.
 
-use super::{CRC32C, Entry, LogError, touched};
+use crc32c::{crc32c, crc32c_append};
+
+use super::{Entry, LogError, touched};
 use crate::bytes::{le32, le64};
 
 /// Kind, checksum, offset, length.
@@ -58,11 +60,8 @@ impl Record<'_> {
 }
 
 fn checksum(head: &[u8; HEAD], payload: &[&[u8]]) -> u32 {
-    let mut digest = CRC32C.digest();
-    digest.update(&head[0..4]);
-    digest.update(&head[8..HEAD]);
-    payload.iter().for_each(|part| digest.update(part));
-    digest.finalize()
+    let head = crc32c_append(crc32c(&head[0..4]), &head[8..HEAD]);
+    payload.iter().fold(head, |sum, part| crc32c_append(sum, part))
 }
 
 /// A record's head, read back.

@@ -1,6 +1,7 @@
 //! What ends a log and makes it complete.
 
-use super::CRC32C;
+use crc32c::crc32c;
+
 use crate::bytes::{array, le32, le64};
 
 /// What a trailer begins with.
@@ -28,7 +29,7 @@ impl Trailer {
         bytes[8..16].copy_from_slice(&self.records.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.length.to_le_bytes());
         bytes[24..56].copy_from_slice(&self.digest);
-        let checksum = CRC32C.checksum(&bytes[..56]);
+        let checksum = crc32c(&bytes[..56]);
         bytes[56..60].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
@@ -36,8 +37,7 @@ impl Trailer {
     /// Reads a trailer; `None` when these bytes are not a whole one.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let body = bytes.get(..56)?;
-        (array::<8>(bytes, 0)? == *MAGIC && le32(bytes, 56)? == CRC32C.checksum(body))
-            .then_some(())?;
+        (array::<8>(bytes, 0)? == *MAGIC && le32(bytes, 56)? == crc32c(body)).then_some(())?;
         Some(Self { records: le64(bytes, 8)?, length: le64(bytes, 16)?, digest: array(bytes, 24)? })
     }
 }
