@@ -131,19 +131,22 @@ impl Comparer<'_> {
         let Some(judge) = self.after.judge else {
             return look(&Own(self.after.own));
         };
-        let blind = match look(judge) {
+        let error = match look(judge) {
             Ok(seen) => return Ok(seen),
+            Err(error) => error,
+        };
+        let blind = match &error {
             // A feature the independent reader does not know is no fault of what was written.
-            Err(FsError::Unsupported(_)) => true,
+            FsError::Unsupported(_) => true,
             // Nor is what it takes for damage in the original, a time before 1970 for one.
-            Err(FsError::Corrupt(_)) => self
+            FsError::Corrupt(_) => self
                 .before
                 .judge
                 .is_some_and(|before| matches!(look(before), Err(FsError::Corrupt(_)))),
-            Err(error) => return Err(error),
+            _ => false,
         };
         if !blind {
-            return look(judge);
+            return Err(error);
         }
         self.out.own_looks += 1;
         look(&Own(self.after.own))
