@@ -286,7 +286,7 @@ struct Output {
 impl Output {
     fn of(args: &SealArgs) -> Result<Option<Self>, Failure> {
         let Some(path) = &args.output else { return Ok(None) };
-        if own_files::is_same(path, args.image.path()?) {
+        if image::is_same_file(path, args.image.path()?) {
             return Err(Failure::usage(
                 "--output names the image itself; leave it out to seal in place",
             ));

@@ -27,10 +27,12 @@ mod lock;
 mod loop_device;
 mod probe;
 mod qcow2;
+mod same_file;
 mod sha256;
 
 pub use error::ImageError;
 pub use export::{ExportOptions, Exported, export};
+pub use same_file::is_same_file;
 pub use sha256::sha256;
 
 use backing::Chain;
