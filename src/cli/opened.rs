@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use sysprep_rs::apply::{self, Recovery};
+use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::{Disk, Guest};
 use sysprep_rs::image::{Access, Format, Image, OpenOptions};
-use sysprep_rs::plan::{FilesystemFacts, ImageFacts};
+use sysprep_rs::operation::Operation;
+use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanError, PlanOptions};
 use sysprep_rs::report::{ImageReport, Inspection};
 
 use super::args::OpenArgs;
@@ -46,18 +48,21 @@ impl Opened {
         Ok(Self { path, image, disk, guests, doubt })
     }
 
-    /// What identifies the image to a plan.
-    pub(crate) fn facts(&self) -> ImageFacts {
-        ImageFacts {
+    /// Works out what the operations change in the guests.
+    pub(crate) fn plan(
+        &self,
+        operations: &[Operation],
+        now: Timestamp,
+        keep_free_space: bool,
+    ) -> Result<Plan, PlanError> {
+        let image = ImageFacts {
             format: self.image.format().to_string(),
             virtual_size: self.image.virtual_size(),
             disk_uuid: self.disk.layout.disk_uuid.clone(),
-        }
-    }
-
-    /// The filesystems, and which can be edited.
-    pub(crate) fn filesystems(&self) -> Vec<FilesystemFacts> {
-        FilesystemFacts::of(&self.disk)
+        };
+        let filesystems = FilesystemFacts::of(&self.disk);
+        let options = PlanOptions { image, now, keep_free_space, filesystems };
+        plan::plan(&self.guests, operations, &options)
     }
 
     /// What is in the image, for a report.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sysprep_rs::image::Image;
 use sysprep_rs::operation::Operation;
-use sysprep_rs::plan::{self, PLAN_BYTES, Plan, PlanOptions};
+use sysprep_rs::plan::{PLAN_BYTES, Plan};
 use sysprep_rs::text_file;
 
 use super::catalogue;
@@ -58,13 +58,7 @@ pub(crate) fn operations(
         operations.push(operation);
     }
     // A plan that was shortened by hand leaves on purpose what its operations would change.
-    let options = PlanOptions {
-        image: opened.facts(),
-        now: plan.now,
-        keep_free_space: plan.keep_free_space,
-        filesystems: opened.filesystems(),
-    };
-    Ok(match plan::plan(&opened.guests, &operations, &options) {
+    Ok(match opened.plan(&operations, plan.now, plan.keep_free_space) {
         Ok(same) if same.changes == plan.changes => Ok(operations),
         Ok(_) => Err("the plan is not all that its operations would change".into()),
         Err(error) => Err(error.to_string()),

@@ -30,10 +30,12 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     }
     let mut watch = Stopwatch::new(&args.say);
     let operations = selected(&args.select)?;
-    now()?;
+    // Before the image is opened, as in `seal`.
+    let now = now()?;
     let path = args.image.path()?;
     let opened = watch.stage("open", || Opened::open(path, &args.image.open, Access::Audit))?;
-    let plan = watch.stage("plan", || make_plan(&opened, &operations, &args.select))?;
+    let plan = watch
+        .stage("plan", || make_plan(&opened, &operations, now, args.select.keep_free_space))?;
     let mut report = report_of(Command::Audit, &opened, &plan)?;
     if args.say.digest {
         report.found.image.sha256 =
@@ -84,15 +86,10 @@ fn selected(args: &SelectArgs) -> Result<Vec<Operation>, Failure> {
 fn make_plan(
     opened: &Opened,
     operations: &[Operation],
-    args: &SelectArgs,
+    now: Timestamp,
+    keep_free_space: bool,
 ) -> Result<Plan, Failure> {
-    let options = PlanOptions {
-        image: opened.facts(),
-        now: now()?,
-        keep_free_space: args.keep_free_space,
-        filesystems: opened.filesystems(),
-    };
-    plan::plan(&opened.guests, operations, &options).map_err(|it| Failure::at(&opened.path, it))
+    opened.plan(operations, now, keep_free_space).map_err(|it| Failure::at(&opened.path, it))
 }
 
 /// The time given to what is changed: `SOURCE_DATE_EPOCH`, or the clock in whole seconds.
@@ -161,7 +158,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     }
     let output = Output::of(args)?;
     // Before the image is opened, which finishes an interrupted seal.
-    now()?;
+    let now = now()?;
     let mut watch = Stopwatch::new(&args.say);
     // The new file is another: the source only has to be read.
     let access = if output.is_some() || args.dry_run { Access::Audit } else { Access::Seal };
@@ -177,7 +174,8 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     }
     let mut not_proved = Vec::new();
     let plan = match planned {
-        None => watch.stage("plan", || make_plan(&opened, &operations, &args.select))?,
+        None => watch
+            .stage("plan", || make_plan(&opened, &operations, now, args.select.keep_free_space))?,
         Some(plan) => {
             let folders = &args.select.operations_dir;
             match watch.stage("plan", || plan_file::operations(&plan, &opened, folders))? {
