@@ -1,5 +1,7 @@
 //! The program as a user runs it, on the image that the repository carries.
 
+mod virt_sysprep;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -313,29 +315,6 @@ fn digests_are_of_the_disks_content() {
         let sum = String::from_utf8(sum).unwrap();
         assert_eq!(sum.split(' ').next(), digest.as_str(), "{image}");
     }
-}
-
-#[test]
-fn virt_syspreps_flags_mean_what_they_mean_there() {
-    let place = Place::new();
-    let before = fs::read(place.image()).unwrap();
-    for dry_run in ["seal -n -a image.qcow2", "seal --dry-run --format qcow2 -a image.qcow2"] {
-        let (text, _) = place.expect(dry_run, 0);
-        assert!(text.contains("Would clean:"), "{text}");
-    }
-    let (list, _) = place.expect("seal --list-operations", 0);
-    assert!(list.lines().any(|it| it.starts_with("ssh-hostkeys") && it.contains(" * ")), "{list}");
-    let (text, _) = place.expect("audit --enable machine-id,ssh-hostkeys -a image.qcow2", 3);
-    assert!(text.contains("machine-id") && !text.contains("logfiles"), "{text}");
-    let (text, _) = place.expect("audit --operations defaults,-logfiles -a image.qcow2", 3);
-    assert!(text.contains("machine-id") && !text.contains("logfiles"), "{text}");
-    let (text, _) = place.expect("audit -q image.qcow2", 3);
-    assert!(text.is_empty(), "{text}");
-    let (_, error) = place.expect("audit -x image.qcow2", 3);
-    assert!(error.contains("plan"), "{error}");
-    let (_, error) = place.expect("seal --mount-options /:noatime -a image.qcow2", 2);
-    assert!(error.contains("nothing is mounted"), "{error}");
-    assert_eq!(fs::read(place.image()).unwrap(), before);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 
 use super::failure::Failure;
 
@@ -10,7 +10,7 @@ use super::failure::Failure;
 ///
 /// Opens the image itself: no root, no virtual machine, no kernel mount.
 #[derive(Debug, Parser)]
-#[command(name = "sysprep-rs", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "sysprep-rs", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -39,7 +39,16 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Show which image formats and filesystems can be read and edited
     Support(JsonArg),
-    /// Finish or undo a commit that was interrupted
+    /// Finish the commit that an interrupted seal began
+    ///
+    /// A seal that is stopped while it writes an image in place leaves a redo log beside it,
+    /// .IMAGE.sysprep-redo. This reads the log, makes sure that it is of this image and that nobody
+    /// else has changed the image since, writes what is still to be written and removes the log: then
+    /// the image is sealed. A log that was never completed is removed: that seal had not begun to
+    /// write, and the image is as it was. Without a log nothing is done. No seal is undone: to go
+    /// back, restore a copy of the image.
+    ///
+    /// Exit code 0: finished, or nothing to do; 1: error, and the log is still there; 2: usage.
     Recover(RecoverArgs),
 }
 
@@ -55,23 +64,33 @@ pub(crate) struct JsonArg {
 #[derive(Debug, Args)]
 pub(crate) struct NamedArgs {
     /// The disk image
-    #[arg(value_name = "IMAGE", required_unless_present_any = ["add"], conflicts_with = "add")]
+    #[arg(value_name = "IMAGE")]
     image: Option<PathBuf>,
+
+    /// Further words, so that what is said of them is ours
+    #[arg(value_name = "IMAGE", hide = true)]
+    more: Vec<PathBuf>,
 
     /// The disk image, as virt-sysprep takes it
     #[arg(short = 'a', long, value_name = "IMAGE")]
-    add: Option<PathBuf>,
+    add: Vec<PathBuf>,
 }
 
 impl NamedArgs {
-    /// The image's path; clap has made sure that there is one.
-    pub(crate) fn path(&self) -> Result<&PathBuf, Failure> {
-        named(self.image.as_ref(), self.add.as_ref())
+    /// The image's path.
+    pub(crate) fn path(&self) -> Result<&Path, Failure> {
+        let named: Vec<&PathBuf> = self.image.iter().chain(&self.more).chain(&self.add).collect();
+        match named.as_slice() {
+            [one] => Ok(one),
+            [] => Err(Failure::usage("no image is named; write it at the end, or as -a IMAGE")),
+            [one, two, ..] => Err(Failure::usage(format!(
+                "one image a run: {} and {} are named; a guest on several disks is not supported \
+                 yet",
+                one.display(),
+                two.display()
+            ))),
+        }
     }
-}
-
-fn named<'a>(image: Option<&'a PathBuf>, add: Option<&'a PathBuf>) -> Result<&'a PathBuf, Failure> {
-    image.or(add).ok_or_else(|| Failure::usage("no image is named"))
 }
 
 /// How an image may be opened.
@@ -89,17 +108,8 @@ pub(crate) struct OpenArgs {
 /// Which image, or only a list.
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    /// The disk image
-    #[arg(
-        value_name = "IMAGE",
-        required_unless_present_any = ["add", "list_operations"],
-        conflicts_with = "add"
-    )]
-    image: Option<PathBuf>,
-
-    /// The disk image, as virt-sysprep takes it
-    #[arg(short = 'a', long, value_name = "IMAGE")]
-    add: Option<PathBuf>,
+    #[command(flatten)]
+    named: NamedArgs,
 
     #[command(flatten)]
     pub(crate) open: OpenArgs,
@@ -110,9 +120,9 @@ pub(crate) struct ImageArgs {
 }
 
 impl ImageArgs {
-    /// The image's path; clap has made sure that there is one, or that only a list is asked for.
-    pub(crate) fn path(&self) -> Result<&PathBuf, Failure> {
-        named(self.image.as_ref(), self.add.as_ref())
+    /// The image's path.
+    pub(crate) fn path(&self) -> Result<&Path, Failure> {
+        self.named.path()
     }
 }
 
@@ -124,7 +134,8 @@ pub(crate) struct SelectArgs {
     #[arg(long, visible_alias = "operation", value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) operations: Vec<String>,
 
-    /// Run exactly these operations, by commas
+    /// Run exactly these operations, by commas, instead of the default set; given once, and before
+    /// any --operations, which add to it or take from it
     #[arg(long, value_name = "LIST")]
     pub(crate) enable: Vec<String>,
 
@@ -141,6 +152,18 @@ pub(crate) struct SelectArgs {
     pub(crate) keep_free_space: bool,
 }
 
+/// Makes sure that --enable stands before every --operations, as virt-sysprep wants it.
+pub(crate) fn check_order(given: &ArgMatches) -> Result<(), Failure> {
+    let enable = given.indices_of("enable").and_then(Iterator::max);
+    let operations = given.indices_of("operations").and_then(Iterator::min);
+    match (operations, enable) {
+        (Some(operations), Some(enable)) if operations < enable => Err(Failure::usage(
+            "--enable can be given once, and before any --operations, which go on from it",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// How much is said.
 #[derive(Debug, Args)]
 pub(crate) struct SayArgs {
@@ -149,24 +172,20 @@ pub(crate) struct SayArgs {
     pub(crate) json: bool,
 
     /// Print nothing but errors, and one line where something had to be left alone
-    #[arg(short, long, conflicts_with = "verbose")]
+    #[arg(short, long, overrides_with_all = ["quiet", "verbose"])]
     pub(crate) quiet: bool,
 
-    /// Name every path
-    #[arg(short, long)]
+    /// Name every path; of -q and -v the last one counts
+    #[arg(short, long, overrides_with_all = ["quiet", "verbose"])]
     pub(crate) verbose: bool,
 
     /// Say on standard error what is being done
-    #[arg(short = 'x')]
+    #[arg(short = 'x', overrides_with = "trace")]
     pub(crate) trace: bool,
 
     /// Add the SHA-256 of the disk's content (reads the whole disk)
     #[arg(long)]
     pub(crate) digest: bool,
-
-    /// Mount options have no meaning here
-    #[arg(long, value_name = "OPTIONS", hide = true)]
-    pub(crate) mount_options: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -183,7 +202,7 @@ pub(crate) struct AuditArgs {
     pub(crate) save_plan: Option<PathBuf>,
 
     /// Taken for virt-sysprep's sake: an audit is a dry run
-    #[arg(short = 'n', long, visible_alias = "dryrun", hide = true)]
+    #[arg(short = 'n', long, alias = "dryrun", hide = true, overrides_with = "dry_run")]
     pub(crate) dry_run: bool,
 }
 
@@ -205,7 +224,7 @@ pub(crate) struct SealArgs {
     pub(crate) plan: Option<PathBuf>,
 
     /// Only say what would be done, as 'audit' does
-    #[arg(short = 'n', long, visible_alias = "dryrun")]
+    #[arg(short = 'n', long, visible_alias = "dryrun", overrides_with = "dry_run")]
     pub(crate) dry_run: bool,
 
     /// Write the sealed image to a new file and leave the source untouched

@@ -13,10 +13,11 @@ mod recover;
 mod run;
 mod stopwatch;
 mod support;
+mod virt_sysprep;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use args::{Cli, Command};
 use failure::Failure;
@@ -24,9 +25,18 @@ use failure::Failure;
 /// `audit`: there is something to clean.
 const SOMETHING_TO_CLEAN: u8 = 3;
 
+/// The commands that take virt-sysprep's flags.
+const CLEANING: [&str; 2] = ["audit", "seal"];
+
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::try_parse() {
-        Ok(cli) => dispatch(cli.command),
+    let command = CLEANING
+        .into_iter()
+        .fold(Cli::command(), |command, name| command.mut_subcommand(name, virt_sysprep::taught));
+    let parsed = command
+        .try_get_matches()
+        .and_then(|given| Cli::from_arg_matches(&given).map(|cli| (cli, given)));
+    let result = match parsed {
+        Ok((cli, given)) => answered(&given).and_then(|()| dispatch(cli.command)),
         Err(error) => said_by_clap(&error),
     };
     match result {
@@ -35,6 +45,17 @@ pub(crate) fn main() -> ExitCode {
             out::note(format_args!("sysprep-rs: {failure}"));
             failure.code()
         }
+    }
+}
+
+/// Answers what is said on the command line and needs no image.
+fn answered(given: &ArgMatches) -> Result<(), Failure> {
+    match given.subcommand() {
+        Some((name, given)) if CLEANING.contains(&name) => {
+            virt_sysprep::answer(given)?;
+            args::check_order(given)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -24,7 +24,6 @@ use super::{SOMETHING_TO_CLEAN, catalogue, out, own_files, plan_file};
 
 /// `audit`: the dry run. Nothing here can write to the image: it is opened for reading.
 pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
-    check_flags(&args.say)?;
     if args.image.list_operations {
         return catalogue::list(&args.select.operations_dir, args.say.json);
     }
@@ -56,16 +55,6 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
 /// Whether the file keeps what the disk was in internal snapshots: all that goes is still in them.
 fn keeps_snapshots(image: &Image) -> bool {
     image.residue().iter().any(|it| it.kind == ResidueKind::Snapshots)
-}
-
-/// Flags that virt-sysprep has and that mean nothing here are answered, not swallowed.
-fn check_flags(say: &SayArgs) -> Result<(), Failure> {
-    if say.mount_options.is_some() {
-        return Err(Failure::usage(
-            "--mount-options: nothing is mounted here, filesystems are read directly; leave it out",
-        ));
-    }
-    Ok(())
 }
 
 fn selected(args: &SelectArgs) -> Result<Vec<Operation>, Failure> {
@@ -152,7 +141,6 @@ fn sha256(path: &Path, image: &Image) -> Result<String, Failure> {
 
 /// `seal`: plan, stage, verify, commit.
 pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
-    check_flags(&args.say)?;
     if args.image.list_operations {
         return catalogue::list(&args.select.operations_dir, args.say.json);
     }

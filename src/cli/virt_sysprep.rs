@@ -1,0 +1,208 @@
+//! Flags of virt-sysprep that are none of ours: each is answered, so that a script which is ported
+//! learns why a flag is not there and what to do instead.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::failure::Failure;
+use super::out;
+
+/// What becomes of a flag.
+enum Answer {
+    /// Nothing that matters: the run goes on, and says why.
+    Ignored(&'static str),
+    /// A usage error: why, and what to do.
+    Refused(&'static str),
+}
+
+/// Whether a flag has a value.
+#[derive(Clone, Copy)]
+enum Value {
+    None,
+    /// As the next word, or behind `=`.
+    One,
+    /// Behind `=`, or none.
+    Maybe,
+}
+
+/// Flags with one answer.
+struct Flags {
+    names: &'static [&'static str],
+    value: Value,
+    answer: Answer,
+}
+
+/// The flags that have a short form, too.
+const SHORT: &[(&str, char)] = &[("connect", 'c'), ("domain", 'd'), ("memsize", 'm')];
+
+const CUSTOMIZE: &str = "customizing is not supported yet; do it with virt-customize before the \
+                         image is sealed, or write an operation of your own (--operations-dir)";
+
+const FLAGS: &[Flags] = &[
+    Flags {
+        names: &["network", "no-network"],
+        value: Value::None,
+        answer: Answer::Ignored("nothing of the guest is run, so nothing needs a network"),
+    },
+    Flags {
+        names: &["memsize", "smp"],
+        value: Value::One,
+        answer: Answer::Ignored("there is no virtual machine to size"),
+    },
+    Flags {
+        names: &["color", "colors", "colour", "colours", "wrap"],
+        value: Value::None,
+        answer: Answer::Ignored("the report is plain text, the same everywhere"),
+    },
+    Flags {
+        names: &["echo-keys"],
+        value: Value::None,
+        answer: Answer::Ignored("no passphrase is asked for"),
+    },
+    Flags {
+        names: &["no-selinux-relabel"],
+        value: Value::None,
+        answer: Answer::Ignored("nothing is relabelled, files keep their labels"),
+    },
+    Flags {
+        names: &["blocksize"],
+        value: Value::One,
+        answer: Answer::Ignored("the sector size is read off the partition table"),
+    },
+    Flags {
+        names: &["selinux-relabel"],
+        value: Value::None,
+        answer: Answer::Refused(
+            "relabelling is not supported yet; leave it out, files that are rewritten keep their \
+             labels",
+        ),
+    },
+    Flags {
+        names: &["connect", "domain"],
+        value: Value::One,
+        answer: Answer::Refused(
+            "libvirt is not asked; name the domain's disk image, as 'virsh domblklist' shows it",
+        ),
+    },
+    Flags {
+        names: &["mount-options"],
+        value: Value::One,
+        answer: Answer::Refused(
+            "nothing is mounted here, filesystems are read directly; leave it out",
+        ),
+    },
+    Flags { names: &["key"], value: Value::One, answer: Answer::Refused(ENCRYPTED) },
+    Flags { names: &["keys-from-stdin"], value: Value::None, answer: Answer::Refused(ENCRYPTED) },
+    Flags {
+        names: &["machine-readable"],
+        value: Value::Maybe,
+        answer: Answer::Refused("write --json, which every command has"),
+    },
+    Flags {
+        names: &["dump-pod", "dump-pod-options"],
+        value: Value::None,
+        answer: Answer::Refused("there is no manual in that form; see --help"),
+    },
+    Flags {
+        names: &["script", "scriptdir"],
+        value: Value::One,
+        answer: Answer::Refused(
+            "nothing is mounted that a script could work on; write an operation of your own \
+             (--operations-dir)",
+        ),
+    },
+    Flags {
+        names: &["keep-user-accounts", "remove-user-accounts"],
+        value: Value::One,
+        answer: Answer::Refused(
+            "accounts are not removed yet; leave it out, or remove them before the image is sealed",
+        ),
+    },
+    Flags {
+        names: &[
+            "append-line",
+            "chmod",
+            "chown",
+            "commands-from-file",
+            "copy",
+            "copy-in",
+            "delete",
+            "edit",
+            "firstboot",
+            "firstboot-command",
+            "firstboot-install",
+            "hostname",
+            "inject-blnsvr",
+            "inject-qemu-ga",
+            "inject-virtio-win",
+            "install",
+            "link",
+            "mkdir",
+            "move",
+            "password",
+            "password-crypto",
+            "root-password",
+            "run",
+            "run-command",
+            "scrub",
+            "sm-attach",
+            "sm-credentials",
+            "ssh-inject",
+            "tar-in",
+            "timezone",
+            "touch",
+            "truncate",
+            "truncate-recursive",
+            "uninstall",
+            "upload",
+            "write",
+        ],
+        value: Value::One,
+        answer: Answer::Refused(CUSTOMIZE),
+    },
+    Flags {
+        names: &["no-logfile", "sm-register", "sm-remove", "sm-unregister", "update"],
+        value: Value::None,
+        answer: Answer::Refused(CUSTOMIZE),
+    },
+];
+
+const ENCRYPTED: &str = "encrypted volumes are not opened; open it with cryptsetup and seal the \
+                         mapped device with --output, or seal the image before it is encrypted";
+
+/// The command with these flags, which its help does not show, and with `-V`.
+pub(crate) fn taught(command: Command) -> Command {
+    let args = FLAGS.iter().flat_map(|flags| {
+        flags.names.iter().map(|name| {
+            let arg = Arg::new(*name).long(*name).hide(true);
+            let short = SHORT.iter().find(|(long, _)| long == name);
+            let arg = short.map_or(arg.clone(), |(_, short)| arg.short(*short));
+            match flags.value {
+                Value::None => arg.action(ArgAction::Count),
+                Value::One => arg.action(ArgAction::Append).allow_hyphen_values(true),
+                Value::Maybe => arg.action(ArgAction::Append).num_args(0..=1).require_equals(true),
+            }
+        })
+    });
+    command.args(args).version(env!("CARGO_PKG_VERSION")).display_name("sysprep-rs")
+}
+
+/// Answers those of the flags that were given.
+pub(crate) fn answer(given: &ArgMatches) -> Result<(), Failure> {
+    let mut notes = Vec::new();
+    for Flags { names, answer, .. } in FLAGS {
+        for name in names.iter().filter(|name| is_given(given, name)) {
+            match answer {
+                Answer::Ignored(why) => notes.push(format!("--{name} is ignored: {why}")),
+                Answer::Refused(why) => return Err(Failure::usage(format!("--{name}: {why}"))),
+            }
+        }
+    }
+    if !given.get_flag("quiet") {
+        notes.iter().for_each(|note| out::note(format_args!("sysprep-rs: {note}")));
+    }
+    Ok(())
+}
+
+fn is_given(given: &ArgMatches, name: &str) -> bool {
+    given.value_source(name).is_some_and(|it| it == clap::parser::ValueSource::CommandLine)
+}
