@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod content;
 pub mod digest;
 pub mod path;
+pub mod printable;
 pub mod text_file;
 
 pub mod block;

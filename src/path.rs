@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable;
+
 /// An absolute path as a list of names, without `.`, `..`, empty names or NUL.
 ///
 /// Guests may name files with any bytes, so a path is bytes. As text (`Display`,
@@ -169,20 +171,16 @@ impl GuestPath {
     }
 }
 
-/// Bytes as printable text: `\xNN` for what is not printable UTF-8, `\\` for a backslash.
+/// Bytes as printable text: `\xNN` for what is not UTF-8 or does not [fit](printable::fits) on a
+/// line, `\\` for a backslash.
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => text.push_str("\\\\"),
-                c if c.is_control() => {
-                    let mut buffer = [0; 4];
-                    for byte in c.encode_utf8(&mut buffer).bytes() {
-                        text.push_str(&format!("\\x{byte:02x}"));
-                    }
-                }
-                c => text.push(c),
+                c if printable::fits(c) => text.push(c),
+                c => printable::bytes(c, &mut text),
             }
         }
         for byte in chunk.invalid() {

@@ -1,5 +1,7 @@
 //! The program as a user runs it, on the image that the repository carries.
 
+mod errors;
+mod printed;
 mod virt_sysprep;
 
 use std::fs;
@@ -35,8 +37,12 @@ impl Place {
 
     /// Runs the program in the folder; words are split at spaces.
     fn run(&self, words: &str) -> Output {
+        self.run_words(&words.split(' ').collect::<Vec<_>>())
+    }
+
+    fn run_words(&self, words: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
-            .args(words.split(' '))
+            .args(words)
             .current_dir(self.folder.path())
             .env("SOURCE_DATE_EPOCH", "1700000000")
             .output()

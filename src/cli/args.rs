@@ -21,12 +21,12 @@ pub(crate) enum Command {
     /// Say what sealing would change and why, and write nothing
     ///
     /// Exit code 0: nothing to clean; 3: something to clean, or something that would have to be left
-    /// alone; 1: error; 2: usage.
+    /// alone, and the last line says which; 1: error; 2: usage.
     Audit(AuditArgs),
     /// Clean the image, prove the result and commit it, all or nothing
     ///
-    /// Exit code 0: sealed, or nothing to do; 1: error; 2: usage; 3: sealed, but something that
-    /// should go had to be left alone. After an error the image is as it
+    /// Exit code 0: sealed, or nothing to do; 1: error; 2: usage; 3: sealed, but something had to be
+    /// left alone or stays readable, and the last line says what. After an error the image is as it
     /// was, or, where writing it had begun, 'recover' completes it.
     Seal(SealArgs),
     /// Show an image's format, partitions, filesystems and guests
@@ -167,7 +167,7 @@ pub(crate) fn check_order(given: &ArgMatches) -> Result<(), Failure> {
 /// How much is said.
 #[derive(Debug, Args)]
 pub(crate) struct SayArgs {
-    /// Print the report as JSON on standard output
+    /// Print the report, or the error, as JSON on standard output
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -175,7 +175,7 @@ pub(crate) struct SayArgs {
     #[arg(short, long, overrides_with_all = ["quiet", "verbose"])]
     pub(crate) quiet: bool,
 
-    /// Name every path; of -q and -v the last one counts
+    /// Name every path, and each file below a directory that goes; of -q and -v the last one counts
     #[arg(short, long, overrides_with_all = ["quiet", "verbose"])]
     pub(crate) verbose: bool,
 

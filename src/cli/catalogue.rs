@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use sysprep_rs::operation::{self, Catalogue, CatalogueError, Operation, When};
+use sysprep_rs::operation::{self, Catalogue, CatalogueError, LoadError, Operation, When};
 use sysprep_rs::report::text::word;
 
 use super::args::{CheckArgs, OperationsArgs};
@@ -13,10 +13,17 @@ use super::out;
 
 /// The embedded catalogue with the user's folders laid over it.
 pub(crate) fn load(folders: &[PathBuf]) -> Result<Catalogue, Failure> {
-    let embedded = Catalogue::embedded().map_err(Failure::new)?;
+    let embedded = Catalogue::embedded().map_err(failed)?;
     folders
         .iter()
-        .try_fold(embedded, |catalogue, folder| catalogue.with_dir(folder).map_err(Failure::new))
+        .try_fold(embedded, |catalogue, folder| catalogue.with_dir(folder).map_err(failed))
+}
+
+fn failed(error: CatalogueError) -> Failure {
+    match error {
+        CatalogueError::Load(errors) => Failure::lines(errors.iter().flat_map(LoadError::lines)),
+        error => Failure::new(error),
+    }
 }
 
 /// The list as virt-sysprep prints it: name, a star where it runs by default, what it does.

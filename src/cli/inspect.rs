@@ -16,7 +16,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     if args.json.json {
         out::json(&found)?;
     } else {
-        out::text(&text::inspection(&found))?;
+        out::written(|out| text::inspection(out, &found))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,13 @@
 //! Commands, exit codes, and errors in words.
 
 mod args;
+mod attention;
 mod catalogue;
 mod failure;
 mod inspect;
 mod opened;
 mod out;
+mod output;
 mod own_files;
 mod plan_file;
 mod progress;
@@ -22,9 +24,6 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use args::{Cli, Command};
 use failure::Failure;
 
-/// `audit`: there is something to clean.
-const SOMETHING_TO_CLEAN: u8 = 3;
-
 /// The commands that take virt-sysprep's flags.
 const CLEANING: [&str; 2] = ["audit", "seal"];
 
@@ -39,13 +38,12 @@ pub(crate) fn main() -> ExitCode {
         Ok((cli, given)) => answered(&given).and_then(|()| dispatch(cli.command)),
         Err(error) => said_by_clap(&error),
     };
-    match result {
-        Ok(code) => code,
-        Err(failure) => {
-            out::note(format_args!("sysprep-rs: {failure}"));
-            failure.code()
-        }
-    }
+    result.unwrap_or_else(|failure| failure.tell(asks_for_json()))
+}
+
+/// Whether the command line has `--json` in it, right or wrong as it may be otherwise.
+fn asks_for_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 /// Answers what is said on the command line and needs no image.
@@ -59,12 +57,11 @@ fn answered(given: &ArgMatches) -> Result<(), Failure> {
     }
 }
 
-/// Help, the version, or a usage error (exit code 2), which clap words and prints.
+/// Help, the version, or a usage error (exit code 2), which clap words.
 fn said_by_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
-    let printed = error.print();
-    match u8::try_from(error.exit_code()) {
-        Ok(0) => out::printed(printed).map(|()| ExitCode::SUCCESS),
-        code => Ok(ExitCode::from(code.unwrap_or(2))),
+    match error.exit_code() {
+        0 => out::printed(error.print()).map(|()| ExitCode::SUCCESS),
+        _ => Err(Failure::of_clap(error.render().to_string())),
     }
 }
 

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use sysprep_rs::apply::{self, Recovery};
-use sysprep_rs::fs::Timestamp;
-use sysprep_rs::guest::{Disk, Guest};
+use sysprep_rs::fs::{Kind, Timestamp};
+use sysprep_rs::guest::{Disk, Guest, Walk};
 use sysprep_rs::image::{Access, Format, Image, OpenOptions};
 use sysprep_rs::operation::Operation;
+use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanError, PlanOptions};
+use sysprep_rs::report::text::Visit;
 use sysprep_rs::report::{ImageReport, Inspection};
 
 use super::args::OpenArgs;
@@ -63,6 +65,28 @@ impl Opened {
         let filesystems = FilesystemFacts::of(&self.disk);
         let options = PlanOptions { image, now, keep_free_space, filesystems };
         plan::plan(&self.guests, operations, &options)
+    }
+
+    /// Shows every file below a path of a guest with its size; the answer is what could not be
+    /// looked into.
+    pub(crate) fn below(
+        &self,
+        guest: usize,
+        path: &GuestPath,
+        visit: &mut Visit<'_>,
+    ) -> Vec<String> {
+        let Some(guest) = self.guests.get(guest) else { return Vec::new() };
+        let walked = guest.tree.walk(path, &mut |entry| {
+            if entry.kind != Kind::Directory {
+                let size = entry.fs.stat(entry.node).map_or(0, |stat| stat.size);
+                visit(&entry.path(), size);
+            }
+            Walk::Into
+        });
+        match walked {
+            Ok(walked) => walked.unread.iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error.to_string()],
+        }
     }
 
     /// What is in the image, for a report.

@@ -1,5 +1,6 @@
 //! The files an image is read from, which no result may be written to.
 
+use std::io;
 use std::path::Path;
 
 use sysprep_rs::image::{Image, is_same_file};
@@ -17,5 +18,21 @@ pub(crate) fn refuse(flag: &str, file: &Path, image: &Image) -> Result<(), Failu
             backing.display()
         ))),
         None => Ok(()),
+    }
+}
+
+/// Makes sure that a new file has a folder to stand in.
+pub(crate) fn in_a_folder(file: &Path) -> Result<(), Failure> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match folder.metadata() {
+        Ok(it) if it.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::at(file, format!("{} is not a folder", folder.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Failure::at(file, format!("the folder {} does not exist", folder.display())))
+        }
+        Err(error) => Err(Failure::at(file, format!("the folder {}: {error}", folder.display()))),
     }
 }

@@ -16,6 +16,7 @@ use super::own_files;
 /// Writes a plan to a file, which is never one that the image is read from.
 pub(crate) fn save(plan: &Plan, file: &Path, image: &Image) -> Result<(), Failure> {
     own_files::refuse("--save-plan", file, image)?;
+    own_files::in_a_folder(file)?;
     let json = plan.to_json().map_err(Failure::new)?;
     if json.len() as u64 > PLAN_BYTES {
         let problem = format!(

@@ -2,25 +2,28 @@
 
 use std::env;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
 use sysprep_rs::apply::verify::VerifyLevel;
 use sysprep_rs::apply::{self, ApplyError, Committed, Replan};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
-use sysprep_rs::image::{self, Access, ExportOptions, Format, Image, OpenOptions, ResidueKind};
+use sysprep_rs::image::{self, Access, ExportOptions, Format, Image, OpenOptions};
 use sysprep_rs::operation::{Operation, Selection, StepError};
 use sysprep_rs::plan::{self, FilesystemFacts, Outcome, Plan, PlanError, PlanOptions, TIMES};
 use sysprep_rs::report::{Command, FreedReport, Report, SealReport, text};
 use sysprep_rs::volume::VolumeId;
 
 use super::args::{AuditArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
+use super::attention::Attention;
 use super::failure::Failure;
 use super::opened::Opened;
+use super::output::Output;
 use super::stopwatch::Stopwatch;
-use super::{SOMETHING_TO_CLEAN, catalogue, out, own_files, plan_file};
+use super::{catalogue, out, own_files, plan_file};
 
 /// `audit`: the dry run. Nothing here can write to the image: it is opened for reading.
 pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
@@ -41,20 +44,17 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
             Some(watch.stage("digest", || sha256(&opened.path, &opened.image))?);
     }
     report.timings = watch.stages();
-    say(&report, &args.say)?;
-    found_a_guest(&opened, &args.say)?;
+    found_a_guest(&report, &opened, &args.say)?;
+    // Before the report, so that a failure is the only thing that is said.
     if let Some(file) = &args.save_plan {
         plan_file::save(&plan, file, &opened.image)?;
     }
-    Ok(match report.totals.changes {
-        0 if report.refusals.is_empty() && !keeps_snapshots(&opened.image) => ExitCode::SUCCESS,
-        _ => ExitCode::from(SOMETHING_TO_CLEAN),
-    })
-}
-
-/// Whether the file keeps what the disk was in internal snapshots: all that goes is still in them.
-fn keeps_snapshots(image: &Image) -> bool {
-    image.residue().iter().any(|it| it.kind == ResidueKind::Snapshots)
+    let attention = Attention::of_audit(&report, &opened.image);
+    say(&report, Some(&opened), &args.say)?;
+    if let (true, Some(closing)) = (is_text(&args.say), attention.closing()) {
+        out::text(&format!("{closing}\n"))?;
+    }
+    Ok(attention.code())
 }
 
 fn selected(args: &SelectArgs) -> Result<Vec<Operation>, Failure> {
@@ -125,14 +125,29 @@ fn out_of_reach(opened: &Opened, plan: &Plan) -> Vec<String> {
     lines
 }
 
-fn say(report: &Report, args: &SayArgs) -> Result<(), Failure> {
+/// Whether a report is text.
+fn is_text(args: &SayArgs) -> bool {
+    !args.json && !args.quiet
+}
+
+/// Says a report; what goes with a directory is named where the image is still there as it was.
+fn say(report: &Report, before: Option<&Opened>, args: &SayArgs) -> Result<(), Failure> {
     if args.json {
-        out::json(report)
-    } else if args.quiet {
-        Ok(())
-    } else {
-        out::text(&text::report(report, args.verbose))
+        return out::json(report);
     }
+    if args.quiet {
+        return Ok(());
+    }
+    say_findings(report, before, args)?;
+    out::written(|out| text::summary(out, report))
+}
+
+fn say_findings(report: &Report, before: Option<&Opened>, args: &SayArgs) -> Result<(), Failure> {
+    let mut below = |guest, path: &_, visit: &mut text::Visit<'_>| {
+        before.map_or_else(Vec::new, |opened| opened.below(guest, path, visit))
+    };
+    let below: Option<&mut text::Below<'_>> = if args.verbose { Some(&mut below) } else { None };
+    out::written(|out| text::findings(out, report, below))
 }
 
 fn sha256(path: &Path, image: &Image) -> Result<String, Failure> {
@@ -180,10 +195,16 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     }
     if args.dry_run {
         report.timings = watch.stages();
-        say(&report, &args.say)?;
-        return found_a_guest(&opened, &args.say);
+        found_a_guest(&report, &opened, &args.say)?;
+        say(&report, Some(&opened), &args.say)?;
+        return Ok(ExitCode::SUCCESS);
     }
     can_be_sealed(&opened, &plan)?;
+    // What goes can be named only while it is there.
+    let begun = args.say.verbose && is_text(&args.say);
+    if begun {
+        say_findings(&report, Some(&opened), &args.say)?;
+    }
 
     let failed = |error: ApplyError| Failure::of(&opened.path, &error);
     let staged = watch.during("stage", || apply::stage(&opened.image, &plan)).map_err(failed)?;
@@ -222,96 +243,35 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     ] {
         watch.add(stage, took);
     }
-    let mut sealed = sealed(&committed, output.as_ref(), not_proved);
-    // They are not copied.
-    let snapshots = output.is_none() && keeps_snapshots(&opened.image);
-    if args.say.digest {
+    let attention = Attention::of_seal(&report, &opened.image, output.is_some());
+    report.sealed = Some(sealed(&committed, output.as_ref(), not_proved));
+    let place = report.place().to_owned();
+    let lost = |it| Failure::new(format!("{place} is sealed, but the report is lost: {it}"));
+    if let (true, Some(sealed)) = (args.say.digest, &mut report.sealed) {
         let path = output.as_ref().map_or(&opened.path, |it| &it.path).clone();
         let format = output.as_ref().and_then(|it| it.format).unwrap_or(opened.image.format());
-        let allow_backing = args.image.open.allow_backing;
         // Its lock would keep us from opening it again.
         drop(opened);
-        let options = OpenOptions { format: Some(format), allow_backing };
-        sealed.sha256 = Some(watch.stage("digest after", || {
-            let image =
-                Image::open(&path, &options, Access::Audit).map_err(|it| Failure::at(&path, it))?;
-            sha256(&path, &image)
-        })?);
+        let digest = || sha256_after(&path, format, args.image.open.allow_backing);
+        sealed.sha256 = Some(watch.stage("digest after", digest).map_err(lost)?);
     }
-    report.sealed = Some(sealed);
     report.timings = watch.stages();
-    let place = report.place();
-    say(&report, &args.say)
-        .map_err(|it| Failure::new(format!("{place} is sealed, but the report is lost: {it}")))?;
-    if snapshots {
-        out::note(format_args!(
-            "sysprep-rs: {place}: sealed, but its internal snapshots keep all of it \
-             (qemu-img snapshot -d, or seal with --output)"
-        ));
+    let said = match begun {
+        true => out::written(|out| text::summary(out, &report)),
+        false => say(&report, None, &args.say),
+    };
+    said.map_err(lost)?;
+    if let Some(closing) = attention.closing() {
+        out::note(format_args!("sysprep-rs: {place}: sealed. {closing}"));
     }
-    if report.refusals.is_empty() {
-        return Ok(if snapshots { ExitCode::from(SOMETHING_TO_CLEAN) } else { ExitCode::SUCCESS });
-    }
-    out::note(format_args!(
-        "sysprep-rs: {place}: sealed, but {} that should go had to be left alone (see the report)",
-        if report.refusals.len() == 1 {
-            "a path".into()
-        } else {
-            format!("{} paths", report.refusals.len())
-        },
-    ));
-    Ok(ExitCode::from(SOMETHING_TO_CLEAN))
+    Ok(attention.code())
 }
 
-/// Where `--output` writes to.
-struct Output {
-    path: PathBuf,
-    format: Option<Format>,
-}
-
-impl Output {
-    fn of(args: &SealArgs) -> Result<Option<Self>, Failure> {
-        let Some(path) = &args.output else { return Ok(None) };
-        if image::is_same_file(path, args.image.path()?) {
-            return Err(Failure::usage(
-                "--output names the image itself; leave it out to seal in place",
-            ));
-        }
-        // Asked again when it is written; here, before the work is done.
-        match path.symlink_metadata() {
-            Ok(it) if it.is_dir() => {}
-            Ok(_) if !args.force => {
-                return Err(Failure::at(path, "the file exists already; --force replaces it"));
-            }
-            Ok(it) if !it.is_file() && !it.is_symlink() => {
-                return Err(Failure::at(path, "--force replaces regular files only"));
-            }
-            _ => {}
-        }
-        let format = match args.output_format.as_deref() {
-            Some(name) => Some(name.parse().map_err(|_| {
-                Failure::usage(format!("--output-format '{name}': write raw or qcow2"))
-            })?),
-            None => Self::named(path)?,
-        };
-        Ok(Some(Self { path: path.clone(), format }))
-    }
-
-    /// The format that a file's name promises, where it does.
-    fn named(path: &Path) -> Result<Option<Format>, Failure> {
-        let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
-        match ending.to_ascii_lowercase().as_str() {
-            "raw" => Ok(Some(Format::Raw)),
-            "qcow2" => Ok(Some(Format::Qcow2)),
-            it @ ("vmdk" | "vdi" | "vhd" | "vhdx" | "qed" | "qcow") => {
-                Err(Failure::usage(format!(
-                    "--output: {it} is not written yet; to write raw or qcow2 under that name say \
-                 --output-format"
-                )))
-            }
-            _ => Ok(None),
-        }
-    }
+/// The digest of the disk as it was sealed.
+fn sha256_after(path: &Path, format: Format, allow_backing: bool) -> Result<String, Failure> {
+    let options = OpenOptions { format: Some(format), allow_backing };
+    let image = Image::open(path, &options, Access::Audit).map_err(|it| Failure::at(path, it))?;
+    sha256(path, &image)
 }
 
 impl From<VerifyArg> for VerifyLevel {
@@ -325,12 +285,27 @@ impl From<VerifyArg> for VerifyLevel {
 
 /// An image without a guest is most often the wrong image: that is an error, after the report,
 /// which says why where it is text that was printed.
-fn found_a_guest(opened: &Opened, args: &SayArgs) -> Result<ExitCode, Failure> {
-    match (opened.guests.is_empty(), args.quiet || args.json) {
-        (false, _) => Ok(ExitCode::SUCCESS),
-        (true, true) => Err(no_guest(opened)),
-        (true, false) => Err(Failure::at(&opened.path, "no operating system found, see above")),
+fn found_a_guest(report: &Report, opened: &Opened, args: &SayArgs) -> Result<(), Failure> {
+    /// The report and the error in one object.
+    #[derive(Serialize)]
+    struct WithError<'a> {
+        #[serde(flatten)]
+        report: &'a Report,
+        error: &'a Failure,
     }
+    if !opened.guests.is_empty() {
+        return Ok(());
+    }
+    if is_text(args) {
+        say(report, Some(opened), args)?;
+        return Err(Failure::at(&opened.path, "no operating system found, see above"));
+    }
+    let error = no_guest(opened);
+    if args.json {
+        out::json(&WithError { report, error: &error })?;
+        return Err(error.in_json());
+    }
+    Err(error)
 }
 
 fn no_guest(opened: &Opened) -> Failure {

@@ -22,31 +22,40 @@ impl Stopwatch {
 
     /// Runs one stage.
     pub(crate) fn stage<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = self.during(name, work);
-        self.add(name, start.elapsed());
+        let (result, took) = self.timed(name, work);
+        self.add(name, took);
         result
     }
 
     /// Runs one stage whose time is [added](Self::add) later, from a closer measurement.
     pub(crate) fn during<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        self.timed(name, work).0
+    }
+
+    fn timed<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> (T, Duration) {
         if self.trace {
             out::note(format_args!("{name} …"));
         }
-        self.progress.during(name, work)
+        let start = Instant::now();
+        let result = self.progress.during(name, work);
+        let took = start.elapsed();
+        if self.trace {
+            out::note(format_args!("{name}: {:.1} ms", millis(took)));
+        }
+        (result, took)
     }
 
     /// Adds a stage that was measured elsewhere.
     pub(crate) fn add(&mut self, name: &str, took: Duration) {
-        let millis = took.as_secs_f64() * 1000.0;
-        if self.trace {
-            out::note(format_args!("{name}: {millis:.1} ms"));
-        }
-        self.stages.push((name.to_owned(), millis));
+        self.stages.push((name.to_owned(), millis(took)));
     }
 
     /// Each stage with its milliseconds, in order.
     pub(crate) fn stages(&self) -> Vec<(String, f64)> {
         self.stages.clone()
     }
+}
+
+fn millis(took: Duration) -> f64 {
+    took.as_secs_f64() * 1000.0
 }

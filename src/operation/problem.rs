@@ -42,18 +42,18 @@ impl LoadError {
         problems.dedup();
         Self { file: file.to_owned(), problems }
     }
+
+    /// `FILE:LINE:COLUMN: MESSAGE` for each problem.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.problems.iter().map(|Problem { at: At { line, column }, message }| {
+            format!("{}:{line}:{column}: {message}", self.file)
+        })
+    }
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            let Problem { at: At { line, column }, message } = problem;
-            write!(f, "{}:{line}:{column}: {message}", self.file)?;
-        }
-        Ok(())
+        f.write_str(&self.lines().collect::<Vec<_>>().join("\n"))
     }
 }
 

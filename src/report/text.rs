@@ -1,37 +1,52 @@
 //! Reports as text, made to be read: grouped, short, every path only when asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 
 use crate::guest::{Facts, MachineId};
+use crate::path::GuestPath;
 use crate::plan::{Outcome, Refusal};
+use crate::printable;
 use crate::volume::Table;
 
-use super::words::{bytes, count, objects, seconds};
+pub use super::words::count;
+use super::words::{bytes, objects, seconds};
 use super::{Command, Inspection, OperationReport, PathReport, Report, VolumeReport};
 
+/// Writes one line, whatever is in it: names and messages may come from the guest.
+macro_rules! line {
+    ($out:expr, $($part:tt)*) => {
+        writeln!($out, "{}", printable::line(&format!($($part)*)))
+    };
+}
+
 /// An inspection.
-pub fn inspection(found: &Inspection) -> String {
-    let mut text = image(found);
+///
+/// # Errors
+/// Those of `out`.
+pub fn inspection(out: &mut dyn Write, found: &Inspection) -> fmt::Result {
+    image(out, found)?;
     for volume in &found.volumes {
-        volume_details(&mut text, volume);
+        volume_details(out, volume)?;
     }
     for guest in &found.guests {
-        let _ = writeln!(text, "\n{} on {}", name(&guest.facts), guest.root);
+        writeln!(out)?;
+        line!(out, "{} on {}", name(&guest.facts), guest.root)?;
         for (what, value) in facts(&guest.facts) {
-            let _ = writeln!(text, "  {what:<16} {value}");
+            line!(out, "  {what:<16} {value}")?;
         }
         for mount in &guest.mounts {
-            let _ = writeln!(text, "  {:<16} {} on {}", "mounted", mount.volume, mount.at);
+            line!(out, "  {:<16} {} on {}", "mounted", mount.volume, mount.at)?;
         }
         for note in &guest.notes {
-            let _ = writeln!(text, "  {:<16} {note}", "note");
+            line!(out, "  {:<16} {note}", "note")?;
         }
     }
     if found.guests.is_empty() {
-        let _ = writeln!(text, "\nNo operating system found{}", why_no_guest(found));
+        writeln!(out)?;
+        line!(out, "No operating system found{}", why_no_guest(found))?;
     }
-    text
+    Ok(())
 }
 
 /// Why no operating system was found, to be put behind those words: each volume and what it is.
@@ -46,50 +61,64 @@ pub fn why_no_guest(found: &Inspection) -> String {
     format!(" ({})", found.volumes.iter().map(volume).collect::<Vec<_>>().join("; "))
 }
 
-/// An audit's or a seal's report; `verbose` names every path.
-pub fn report(report: &Report, verbose: bool) -> String {
-    let mut text = image(&report.found);
-    volumes_in_short(&mut text, &report.found);
+/// Takes a file's path and its size in bytes.
+pub type Visit<'a> = dyn FnMut(&GuestPath, u64) + 'a;
+
+/// Shows every file below a directory of a guest (by its place in the report); the answer is what
+/// could not be looked into, a line each.
+pub type Below<'a> = dyn FnMut(usize, &GuestPath, &mut Visit<'_>) -> Vec<String> + 'a;
+
+/// The first part of an audit's or a seal's report, which is all known before anything is written:
+/// what was found, and what each operation changes; every path is named where `below` is given.
+///
+/// # Errors
+/// Those of `out`.
+pub fn findings(
+    out: &mut dyn Write,
+    report: &Report,
+    mut below: Option<&mut Below<'_>>,
+) -> fmt::Result {
+    image(out, &report.found)?;
+    volumes_in_short(out, &report.found)?;
     let guests = &report.found.guests;
     for (at, guest) in guests.iter().enumerate() {
-        let _ = writeln!(text, "{}: {}", guest.root, one_line(&guest.facts));
+        line!(out, "{}: {}", guest.root, one_line(&guest.facts))?;
         for note in &guest.notes {
-            let _ = writeln!(text, "  note: {note}");
+            line!(out, "  note: {note}")?;
         }
-        guest_operations(&mut text, report, at, verbose);
+        guest_operations(out, report, at, below.as_deref_mut())?;
     }
     if guests.is_empty() {
-        let _ = writeln!(text, "No operating system found{}", why_no_guest(&report.found));
+        line!(out, "No operating system found{}", why_no_guest(&report.found))?;
     }
-    for line in &report.residue {
-        let _ = writeln!(text, "Stays readable: {line}");
+    for residue in &report.residue {
+        line!(out, "Stays readable: {residue}")?;
     }
-    text.push('\n');
-    summary(&mut text, report);
-    text
+    Ok(())
 }
 
-fn image(found: &Inspection) -> String {
+fn image(out: &mut dyn Write, found: &Inspection) -> fmt::Result {
     let image = &found.image;
     let table = match found.table {
         Table::None => "no partition table",
         Table::Mbr => "MBR",
         Table::Gpt => "GPT",
     };
-    let mut text = format!(
-        "{}: {}, a disk of {} in {} on the host, {table}\n",
+    line!(
+        out,
+        "{}: {}, a disk of {} in {} on the host, {table}",
         image.path,
         image.format,
         bytes(image.virtual_size),
         bytes(image.allocated),
-    );
+    )?;
     if let Some(sha256) = &image.sha256 {
-        let _ = writeln!(text, "  content SHA-256 {sha256}");
+        line!(out, "  content SHA-256 {sha256}")?;
     }
     for warning in &found.warnings {
-        let _ = writeln!(text, "  warning: {warning}");
+        line!(out, "  warning: {warning}")?;
     }
-    text
+    Ok(())
 }
 
 /// What a volume holds, in a few words.
@@ -104,7 +133,7 @@ fn holds(volume: &VolumeReport) -> String {
     }
 }
 
-fn volumes_in_short(text: &mut String, found: &Inspection) {
+fn volumes_in_short(out: &mut dyn Write, found: &Inspection) -> fmt::Result {
     for volume in &found.volumes {
         let mounted: Vec<&str> = found
             .guests
@@ -115,49 +144,49 @@ fn volumes_in_short(text: &mut String, found: &Inspection) {
             .collect();
         let mut line = format!("  {:<7} {:>9}  {}", volume.id.0, bytes(volume.size), holds(volume));
         if !mounted.is_empty() {
-            let _ = write!(line, " on {}", mounted.join(", "));
+            line.push_str(&format!(" on {}", mounted.join(", ")));
         } else if volume.filesystem.is_some() && !found.guests.is_empty() {
             line.push_str(", of no guest: left alone");
         }
         if let Some(reason) =
             volume.filesystem.as_ref().and_then(|fs| fs.read_only_because.as_ref())
         {
-            let _ = write!(line, ", not edited: {reason}");
+            line.push_str(&format!(", not edited: {reason}"));
         }
-        text.push_str(&line);
-        text.push('\n');
+        line!(out, "{line}")?;
     }
+    Ok(())
 }
 
-fn volume_details(text: &mut String, volume: &VolumeReport) {
-    let _ = writeln!(text, "\n{}: {}, {}", volume.id, bytes(volume.size), holds(volume));
-    let mut line = |what: &str, value: &str| {
-        let _ = writeln!(text, "  {what:<16} {value}");
-    };
+fn volume_details(out: &mut dyn Write, volume: &VolumeReport) -> fmt::Result {
+    writeln!(out)?;
+    line!(out, "{}: {}, {}", volume.id, bytes(volume.size), holds(volume))?;
+    let mut line = |what: &str, value: &str| line!(out, "  {what:<16} {value}");
     if let Some(kind) = &volume.partition_type {
-        line("partition type", kind);
+        line("partition type", kind)?;
     }
     if let Some(uuid) = &volume.partition_uuid {
-        line("partition UUID", uuid);
+        line("partition UUID", uuid)?;
     }
     if let Some(label) = &volume.partition_label {
-        line("partition label", label);
+        line("partition label", label)?;
     }
-    let Some(fs) = &volume.filesystem else { return };
+    let Some(fs) = &volume.filesystem else { return Ok(()) };
     if let Some(uuid) = &fs.uuid {
-        line("UUID", uuid);
+        line("UUID", uuid)?;
     }
-    line("free", &format!("{} of {}", bytes(fs.free), bytes(fs.size)));
-    line("block size", &bytes(u64::from(fs.block_size)));
+    line("free", &format!("{} of {}", bytes(fs.free), bytes(fs.size)))?;
+    line("block size", &bytes(u64::from(fs.block_size)))?;
     if !fs.features.is_empty() {
-        line("features", &fs.features.join(" "));
+        line("features", &fs.features.join(" "))?;
     }
     if fs.dirty {
-        line("state", "not cleanly unmounted");
+        line("state", "not cleanly unmounted")?;
     }
     if let Some(reason) = &fs.read_only_because {
-        line("not edited", reason);
+        line("not edited", reason)?;
     }
+    Ok(())
 }
 
 fn name(facts: &Facts) -> String {
@@ -201,7 +230,13 @@ fn one_line(facts: &Facts) -> String {
     parts.join(", ")
 }
 
-fn guest_operations(text: &mut String, report: &Report, guest: usize, verbose: bool) {
+fn guest_operations(
+    out: &mut dyn Write,
+    report: &Report,
+    guest: usize,
+    mut below: Option<&mut Below<'_>>,
+) -> fmt::Result {
+    let verbose = below.is_some();
     let here: Vec<&OperationReport> =
         report.operations.iter().filter(|it| it.guest as usize == guest).collect();
     let mut changed: BTreeMap<_, Vec<&OperationReport>> = BTreeMap::new();
@@ -218,48 +253,49 @@ fn guest_operations(text: &mut String, report: &Report, guest: usize, verbose: b
         .max()
         .unwrap_or(0);
     for (class, operations) in changed {
-        let _ = writeln!(text, "\n{}", word(class).unwrap_or_default());
+        writeln!(out)?;
+        line!(out, "{}", word(class).unwrap_or_default())?;
         for operation in operations {
             let what = objects(operation.files, operation.directories);
-            let _ = writeln!(
-                text,
+            line!(
+                out,
                 "  {:<width$}  {what:>counted$}  {:>9}",
                 operation.operation,
                 bytes(operation.bytes),
-            );
-            if verbose {
-                operation.paths.iter().for_each(|path| path_line(text, path));
+            )?;
+            if let Some(below) = below.as_deref_mut() {
+                for path in &operation.paths {
+                    path_lines(out, guest, path, below)?;
+                }
             }
         }
     }
-    text.push('\n');
+    writeln!(out)?;
     let named = |wanted: fn(&Outcome) -> bool| -> Vec<&str> {
         here.iter().filter(|it| wanted(&it.outcome)).map(|it| it.operation.as_str()).collect()
     };
     let clean = named(|it| *it == Outcome::AlreadyClean);
     if !clean.is_empty() {
-        wrapped(text, "Already clean: ", &clean.join(", "));
+        wrapped(out, "Already clean: ", &clean.join(", "))?;
     }
     let skipped = named(|it| matches!(it, Outcome::Skipped(_)));
     if !skipped.is_empty() && !verbose {
-        wrapped(text, "Not for this guest: ", &skipped.join(", "));
+        wrapped(out, "Not for this guest: ", &skipped.join(", "))?;
     }
     let refused = named(|it| matches!(it, Outcome::Refused(_)));
     if !refused.is_empty() {
-        wrapped(text, "Refused: ", &refused.join(", "));
+        wrapped(out, "Refused: ", &refused.join(", "))?;
     }
     for operation in &here {
         match &operation.outcome {
             Outcome::Skipped(why) if verbose => {
-                let _ = writeln!(text, "Not for this guest: {}: {why}", operation.operation);
+                line!(out, "Not for this guest: {}: {why}", operation.operation)?;
             }
-            Outcome::Failed(why) => {
-                let _ = writeln!(text, "FAILED: {}: {why}", operation.operation);
-            }
+            Outcome::Failed(why) => line!(out, "FAILED: {}: {why}", operation.operation)?,
             _ => {}
         }
     }
-    left_alone(text, report.refusals.iter().filter(|it| it.guest as usize == guest), verbose);
+    left_alone(out, report.refusals.iter().filter(|it| it.guest as usize == guest), verbose)
 }
 
 /// How many paths that are left alone for one reason are named.
@@ -267,7 +303,11 @@ const LEFT_ALONE: usize = 3;
 
 /// What is left alone, a line for each reason that many paths have: a filesystem that cannot be
 /// edited has as many as there are paths in it.
-fn left_alone<'a>(text: &mut String, all: impl Iterator<Item = &'a Refusal>, verbose: bool) {
+fn left_alone<'a>(
+    out: &mut dyn Write,
+    all: impl Iterator<Item = &'a Refusal>,
+    verbose: bool,
+) -> fmt::Result {
     let mut reasons: Vec<(&str, Vec<&Refusal>)> = Vec::new();
     for refusal in all {
         match reasons.iter_mut().find(|(reason, _)| *reason == refusal.reason) {
@@ -279,39 +319,67 @@ fn left_alone<'a>(text: &mut String, all: impl Iterator<Item = &'a Refusal>, ver
         let paths: BTreeSet<_> = refusals.iter().map(|refusal| &refusal.path).collect();
         if verbose || paths.len() <= LEFT_ALONE {
             for Refusal { path, operation, .. } in refusals {
-                let _ = writeln!(text, "Left alone: {path} ({operation}): {reason}");
+                line!(out, "Left alone: {path} ({operation}): {reason}")?;
             }
         } else {
             let some: Vec<String> =
                 paths.iter().take(LEFT_ALONE).map(|it| it.to_string()).collect();
             let more = paths.len() - LEFT_ALONE;
-            let _ = writeln!(text, "Left alone: {} and {more} more: {reason}", some.join(", "));
+            line!(out, "Left alone: {} and {more} more: {reason}", some.join(", "))?;
         }
     }
+    Ok(())
 }
 
-fn path_line(text: &mut String, path: &PathReport) {
-    let PathReport { path, action, files, directories, bytes: gone, also, .. } = path;
-    let _ = write!(text, "    {action:<16} {path}");
+/// How many files below a directory are put in order before they are named: beyond, they come as the
+/// directory has them, so that little memory is taken.
+const SORTED: u64 = 10_000;
+
+/// A path, and the files that go with it where it is a directory.
+fn path_lines(
+    out: &mut dyn Write,
+    guest: usize,
+    path: &PathReport,
+    below: &mut Below<'_>,
+) -> fmt::Result {
+    let PathReport { path: at, action, files, directories, bytes: gone, also, .. } = path;
+    let mut line = format!("    {action:<16} {at}");
     if *directories > 0 || *files > 1 {
-        let _ = write!(text, ", {}", objects(*files, *directories));
+        line.push_str(&format!(", {}", objects(*files, *directories)));
     }
     if *gone > 0 {
-        let _ = write!(text, ", {}", bytes(*gone));
+        line.push_str(&format!(", {}", bytes(*gone)));
     }
     if !also.is_empty() {
-        let _ = write!(text, " (also {})", also.join(", "));
+        line.push_str(&format!(" (also {})", also.join(", ")));
     }
-    text.push('\n');
+    line!(out, "{line}")?;
+    if *directories == 0 || *files == 0 {
+        return Ok(());
+    }
+    let mut sorted = Vec::new();
+    let mut result = Ok(());
+    let mut file = |path: &GuestPath, size: u64| line!(out, "{:21}{path}, {}", "", bytes(size));
+    let unread = below(guest, at, &mut |path, size| {
+        if *files <= SORTED && sorted.len() as u64 <= SORTED {
+            sorted.push((path.clone(), size));
+        } else if result.is_ok() {
+            result = file(path, size);
+        }
+    });
+    sorted.sort_unstable();
+    sorted.iter().try_for_each(|(path, size)| file(path, *size))?;
+    unread.iter().try_for_each(|unread| line!(out, "{:21}not listed: {unread}", ""))?;
+    result
 }
 
 /// Words after a head, broken at 100 columns and set in under the head.
-fn wrapped(text: &mut String, head: &str, words: &str) {
+fn wrapped(out: &mut dyn Write, head: &str, words: &str) -> fmt::Result {
     let mut line = head.to_owned();
     let mut empty = true;
     for word in words.split(' ') {
         if !empty && line.len() + 1 + word.len() > 100 {
-            let _ = writeln!(text, "{line}");
+            line!(out, "{line}")?;
             line = "  ".to_owned();
             empty = true;
         }
@@ -321,10 +389,15 @@ fn wrapped(text: &mut String, head: &str, words: &str) {
         line.push_str(word);
         empty = false;
     }
-    let _ = writeln!(text, "{line}");
+    line!(out, "{line}")
 }
 
-fn summary(text: &mut String, report: &Report) {
+/// The last part of a report: the sums, and what sealing did and proved.
+///
+/// # Errors
+/// Those of `out`.
+pub fn summary(out: &mut dyn Write, report: &Report) -> fmt::Result {
+    writeln!(out)?;
     let totals = &report.totals;
     let what = format!(
         "{} in {}, {} of content",
@@ -334,45 +407,45 @@ fn summary(text: &mut String, report: &Report) {
     );
     match (report.command, &report.sealed) {
         _ if report.found.guests.is_empty() => {}
-        (Command::Audit, _) if totals.changes == 0 => text.push_str("Nothing to clean.\n"),
+        (Command::Audit, _) if totals.changes == 0 => line!(out, "Nothing to clean.")?,
         (Command::Audit, _) => {
-            let _ = writeln!(text, "To clean: {what}. Nothing was written.");
+            line!(out, "To clean: {what}. Nothing was written.")?;
         }
         (Command::Seal, None) if totals.changes == 0 => {
-            text.push_str("Nothing to clean. Nothing was written.\n");
+            line!(out, "Nothing to clean. Nothing was written.")?;
         }
         (Command::Seal, None) => {
-            let _ = writeln!(text, "Would clean: {what}. Nothing was written.");
+            line!(out, "Would clean: {what}. Nothing was written.")?;
         }
         (Command::Seal, Some(sealed)) => {
-            let _ = match totals.changes {
-                0 => writeln!(text, "Nothing to clean."),
-                _ => writeln!(text, "Cleaned: {what}."),
-            };
+            match totals.changes {
+                0 => line!(out, "Nothing to clean.")?,
+                _ => line!(out, "Cleaned: {what}.")?,
+            }
             for freed in sealed.filesystems.iter().filter(|it| it.discarded > 0) {
-                let _ = writeln!(
-                    text,
+                line!(
+                    out,
                     "{}: {} freed, {} of free space holds nothing now",
                     freed.volume,
                     bytes(freed.bytes),
                     bytes(freed.discarded)
-                );
+                )?;
             }
             for proof in &sealed.proofs {
-                let _ = writeln!(text, "Proved: {proof}");
+                line!(out, "Proved: {proof}")?;
             }
             for proof in &sealed.not_proved {
-                let _ = writeln!(text, "Not proved: {proof}");
+                line!(out, "Not proved: {proof}")?;
             }
             let place = report.place();
-            let _ = writeln!(
-                text,
+            line!(
+                out,
                 "{place}: {} on the host, before {}",
                 bytes(sealed.allocated),
                 bytes(report.found.image.allocated)
-            );
+            )?;
             if let Some(sha256) = &sealed.sha256 {
-                let _ = writeln!(text, "  content SHA-256 {sha256}");
+                line!(out, "  content SHA-256 {sha256}")?;
             }
         }
     }
@@ -384,6 +457,7 @@ fn summary(text: &mut String, report: &Report) {
         .map(|(stage, millis)| format!("{stage} {}", duration(*millis)))
         .collect();
     if !stages.is_empty() {
-        let _ = writeln!(text, "{} ({})", duration(total), stages.join(", "));
+        line!(out, "{} ({})", duration(total), stages.join(", "))?;
     }
+    Ok(())
 }

@@ -24,7 +24,7 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 /// A number with its noun: `1 file`, `2 files`, `12,345 files`.
-pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 

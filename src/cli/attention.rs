@@ -1,0 +1,57 @@
+//! Exit code 3: a run that did what it could and leaves something to attend to, and why.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use sysprep_rs::image::{Image, ResidueKind};
+use sysprep_rs::report::{Report, text};
+
+/// The exit code of such a run.
+const CODE: u8 = 3;
+
+/// What a run leaves to attend to.
+pub(crate) struct Attention {
+    reasons: Vec<String>,
+}
+
+impl Attention {
+    /// Of an audit: what there is to clean, and what would have to be left.
+    pub(crate) fn of_audit(report: &Report, image: &Image) -> Self {
+        let dirty = (report.totals.changes > 0).then(|| "there is something to clean".to_owned());
+        let left = left_alone(report, "would be left alone");
+        let kept = snapshots(image, "would keep all of it");
+        Self { reasons: dirty.into_iter().chain(left).chain(kept).collect() }
+    }
+
+    /// Of a seal: what had to be left. A new file has none of the image's snapshots.
+    pub(crate) fn of_seal(report: &Report, image: &Image, new_file: bool) -> Self {
+        let left = left_alone(report, "left alone");
+        let kept = if new_file { None } else { snapshots(image, "keep all of it") };
+        Self { reasons: left.into_iter().chain(kept).collect() }
+    }
+
+    pub(crate) fn code(&self) -> ExitCode {
+        if self.reasons.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(CODE) }
+    }
+
+    /// The exit code in words, for the end of what is said; nothing where it is 0.
+    pub(crate) fn closing(&self) -> Option<String> {
+        let reasons = self.reasons.join("; ");
+        (!reasons.is_empty()).then(|| format!("Exit code {CODE}: {reasons}."))
+    }
+}
+
+fn left_alone(report: &Report, words: &str) -> Option<String> {
+    let paths: BTreeSet<_> = report.refusals.iter().map(|it| (it.guest, &it.path)).collect();
+    let paths = text::count(paths.len() as u64, "path", "paths");
+    (!report.refusals.is_empty())
+        .then(|| format!("{paths} {words} ('Left alone' in the report says why)"))
+}
+
+/// Whether the file keeps what the disk was in internal snapshots: all that goes is still in them.
+fn snapshots(image: &Image, words: &str) -> Option<String> {
+    let kept = image.residue().iter().any(|it| it.kind == ResidueKind::Snapshots);
+    kept.then(|| {
+        format!("internal snapshots {words} (qemu-img snapshot -d, or seal with --output)")
+    })
+}

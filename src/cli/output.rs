@@ -1,0 +1,63 @@
+//! `--output`: the new file.
+
+use std::path::{Path, PathBuf};
+
+use sysprep_rs::image::{self, Format};
+
+use super::args::SealArgs;
+use super::failure::Failure;
+use super::own_files;
+
+/// Where `--output` writes to.
+pub(crate) struct Output {
+    pub(crate) path: PathBuf,
+    /// Its format, where it is not the source's.
+    pub(crate) format: Option<Format>,
+}
+
+impl Output {
+    /// What the command line says, as far as it can be checked before the work is done.
+    pub(crate) fn of(args: &SealArgs) -> Result<Option<Self>, Failure> {
+        let Some(path) = &args.output else { return Ok(None) };
+        if image::is_same_file(path, args.image.path()?) {
+            return Err(Failure::usage(
+                "--output names the image itself; leave it out to seal in place",
+            ));
+        }
+        own_files::in_a_folder(path)?;
+        // Asked again when it is written.
+        match path.symlink_metadata() {
+            Ok(it) if it.is_dir() => {}
+            Ok(_) if !args.force => {
+                return Err(Failure::at(path, "the file exists already; --force replaces it"));
+            }
+            Ok(it) if !it.is_file() && !it.is_symlink() => {
+                return Err(Failure::at(path, "--force replaces regular files only"));
+            }
+            _ => {}
+        }
+        let format = match args.output_format.as_deref() {
+            Some(name) => Some(name.parse().map_err(|_| {
+                Failure::usage(format!("--output-format '{name}': write raw or qcow2"))
+            })?),
+            None => Self::named(path)?,
+        };
+        Ok(Some(Self { path: path.clone(), format }))
+    }
+
+    /// The format that a file's name promises, where it does.
+    fn named(path: &Path) -> Result<Option<Format>, Failure> {
+        let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
+        match ending.to_ascii_lowercase().as_str() {
+            "raw" => Ok(Some(Format::Raw)),
+            "qcow2" => Ok(Some(Format::Qcow2)),
+            it @ ("vmdk" | "vdi" | "vhd" | "vhdx" | "qed" | "qcow") => {
+                Err(Failure::usage(format!(
+                    "--output: {it} is not written yet; to write raw or qcow2 under that name say \
+                 --output-format"
+                )))
+            }
+            _ => Ok(None),
+        }
+    }
+}

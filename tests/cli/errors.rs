@@ -1,0 +1,68 @@
+//! What is said when a command fails, to people and to programs.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::Place;
+
+/// The object that is printed in place of a report.
+fn error(place: &Place, words: &str, exit: i32) -> (String, String) {
+    let (text, told) = place.expect(words, exit);
+    let value: Value = serde_json::from_str(&text).unwrap_or_else(|it| panic!("{it}: {text}"));
+    let message = value["error"]["message"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(value, json!({ "error": { "message": message, "exit": exit } }), "{words}");
+    (message, told)
+}
+
+#[test]
+fn an_error_is_json_where_json_is_asked_for() {
+    let place = Place::new();
+    fs::write(place.path("bad.yaml"), "name: bad\n").unwrap();
+    fs::create_dir(place.path("mine")).unwrap();
+    fs::copy(place.path("bad.yaml"), place.path("mine/bad.yaml")).unwrap();
+    for (words, exit) in [
+        ("audit --json missing.qcow2", 1),
+        ("seal --json missing.qcow2", 1),
+        ("inspect --json missing.qcow2", 1),
+        ("recover --json missing.qcow2", 1),
+        ("operations --json nothing", 2),
+        ("audit --json --operations-dir mine image.qcow2", 1),
+        ("audit --json --enable nothing image.qcow2", 2),
+        ("seal --json --output nodir/x image.qcow2", 1),
+        ("audit --json --save-plan nodir/x image.qcow2", 1),
+        ("audit --json", 2),
+        ("seal --json --hostname x image.qcow2", 2),
+    ] {
+        let (message, told) = error(&place, words, exit);
+        assert_eq!(told, format!("sysprep-rs: {message}\n"), "{words}");
+    }
+    let (message, told) = error(&place, "audit --no-such-flag --json image.qcow2", 2);
+    assert_eq!(message, "unexpected argument '--no-such-flag' found");
+    assert!(told.starts_with(&format!("error: {message}\n")), "{told}");
+    // Behind `--` it is an image's name.
+    assert_eq!(place.expect("audit -- --json", 1).0, "");
+    // A report and an error are one object.
+    fs::write(place.path("zero.img"), vec![0; 1 << 20]).unwrap();
+    for words in ["audit --json zero.img", "seal -n --json zero.img"] {
+        let report = place.json(words, 1);
+        assert_eq!(report["error"]["exit"], 1, "{report}");
+        assert_eq!(report["found"]["volumes"][0]["id"], "disk", "{report}");
+    }
+}
+
+#[test]
+fn a_new_file_needs_a_folder() {
+    let place = Place::new();
+    let before = fs::read(place.image()).unwrap();
+    for (words, flag) in [("seal image.qcow2", "--output"), ("audit image.qcow2", "--save-plan")] {
+        for (file, problem) in [
+            ("nodir/new", "the folder nodir does not exist"),
+            ("image.qcow2/new", "image.qcow2 is not a folder"),
+        ] {
+            let (_, error) = place.expect(&format!("{words} {flag} {file}"), 1);
+            assert_eq!(error, format!("sysprep-rs: {file}: {problem}\n"));
+        }
+    }
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+}

@@ -1,0 +1,165 @@
+//! What is printed of a run, and that nothing in it comes to a terminal as a command.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use super::{Place, root_filesystem};
+use crate::support::oracle;
+
+/// A Debian guest on an ext4 filesystem, with these files more.
+fn guest(place: &Place, label: &str, files: &[(&str, &str)]) -> PathBuf {
+    let tree = place.path("tree");
+    let guest = [("etc/os-release", "ID=debian\n"), ("usr/keep", "")];
+    for (path, content) in guest.iter().chain(files) {
+        let path = tree.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let image = place.path("guest.img");
+    let (tree, to) = (tree.to_str().unwrap(), image.to_str().unwrap());
+    oracle::succeed(
+        "mke2fs",
+        "e2fsprogs",
+        &["-q", "-t", "ext4", "-N", "12000", "-L", label, "-d", tree, to, "16m"],
+    );
+    fs::remove_dir_all(tree).unwrap();
+    image
+}
+
+/// Nothing but text and the line ends that the program itself prints.
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}')
+}
+
+#[test]
+fn names_of_a_hostile_guest_are_printed_as_they_are_and_obeyed_by_nothing() {
+    let place = Place::new();
+    let forged = "Proved: nothing";
+    let bad = format!("tmp/\x1b[2J\u{202e}x\n{forged}");
+    let image = guest(
+        &place,
+        "a\x1b[31m\n\u{9b}1m",
+        &[
+            (&bad, "1"),
+            (&format!("{bad}-dir/b\rc\n{forged}"), "2"),
+            ("etc/hostname", "host\x1b[2J\u{9b}31m\n"),
+            ("etc/os-release", "ID=debian\nPRETTY_NAME=\"x\x1b[2J\u{202e}\"\n"),
+            ("etc/fstab", "UUID=\x1b[2J /a\x07 ext4\nLABEL=\u{9b}x /b ext4\n"),
+        ],
+    );
+    let named = format!("image\x1b[2J\n{forged}.img");
+    fs::rename(&image, place.path(&named)).unwrap();
+    for words in
+        ["inspect", "audit", "audit -v", "audit --json", "seal -v -x", "audit --format raw"]
+    {
+        let mut all: Vec<&str> = words.split(' ').collect();
+        all.push(&named);
+        let output = place.run_words(&all);
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(is_plain(&text), "{words}: {text:?}");
+        assert!(!text.lines().any(|line| line.starts_with(forged)), "{words}: {text}");
+        assert!(text.contains("\\x1b[2J") || words.contains("json"), "{words}: {text}");
+        let all_named = text.contains("/tmp/\\x1b[2J\\xe2\\x80\\xaex\\x0aProved: nothing-dir/b");
+        assert_eq!(all_named, words.contains("-v"), "{words}: {text}");
+    }
+    oracle::e2fsck_clean(&place.path(&named));
+    // Names on the command line, too, and in errors.
+    let missing = format!("missing\x1b[2J\n{forged}");
+    let option = format!("--x\u{202e}{forged}");
+    for words in [["audit", &missing], ["check", &missing], ["seal", &option]] {
+        let output = place.run_words(&words);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(is_plain(&text) && text.contains("\\x"), "{text:?}");
+        assert!(!text.lines().any(|line| line.starts_with(forged)), "{text}");
+    }
+}
+
+#[test]
+fn the_files_that_go_with_a_directory_are_named() {
+    let place = Place::new();
+    let files = ["var/tmp/d/z/1", "var/tmp/d/a", "var/tmp/d/b"];
+    let image = guest(&place, "", &files.map(|it| (it, "four")));
+    let link = "symlink /var/tmp/d/link a";
+    oracle::succeed("debugfs", "e2fsprogs", &["-w", "-R", link, image.to_str().unwrap()]);
+    let listed = "    remove           /var/tmp/d, 4 files, 2 directories, 12 B\n\
+                  \x20                    /var/tmp/d/a, 4 B\n\
+                  \x20                    /var/tmp/d/b, 4 B\n\
+                  \x20                    /var/tmp/d/link, 1 B\n\
+                  \x20                    /var/tmp/d/z/1, 4 B\n";
+    let enable = "--enable tmp-files guest.img";
+    let (text, _) = place.expect(&format!("audit -v {enable}"), 3);
+    assert!(text.contains(listed), "{text}");
+    let (text, _) = place.expect(&format!("audit {enable}"), 3);
+    assert!(!text.contains("/var/tmp/d"), "{text}");
+    // Once it is sealed there is nothing left to list, and it is listed all the same.
+    for words in ["seal -v -n", "seal -v --output new.img", "seal -v"] {
+        let (text, _) = place.expect(&format!("{words} {enable}"), 0);
+        assert!(text.contains(listed), "{words}: {text}");
+        assert_eq!(text.matches("guest.img: raw").count(), 1, "{words}: {text}");
+        let done = text.contains("\n\nCleaned: 4 files, 2 directories in 1 operation");
+        assert_eq!(done, !words.contains("-n"), "{words}: {text}");
+    }
+    oracle::e2fsck_clean(&image);
+}
+
+#[test]
+fn more_files_than_are_sorted_are_all_named() {
+    let place = Place::new();
+    let names: Vec<String> = (0..10_500).map(|n| format!("var/tmp/d/{n:05}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|it| (it.as_str(), "")).collect();
+    guest(&place, "", &files);
+    let (text, _) = place.expect("audit -v --enable tmp-files guest.img", 3);
+    for name in &names {
+        assert!(text.contains(&format!(" /{name}, 0 B\n")), "{name}");
+    }
+}
+
+#[test]
+fn what_is_being_done_is_said_in_its_order() {
+    let place = Place::new();
+    for (words, stages) in [
+        ("audit -q -x image.qcow2", &["open", "plan"][..]),
+        (
+            "seal -q -x --digest image.qcow2",
+            &["open", "plan", "digest", "stage", "verify", "write", "digest after"],
+        ),
+    ] {
+        let output = place.run(words);
+        let told = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), stages.len() * 2, "{told}");
+        for (stage, pair) in stages.iter().zip(lines.chunks(2)) {
+            assert_eq!(pair[0], format!("{stage} …"), "{told}");
+            assert!(pair[1].starts_with(&format!("{stage}: ")), "{told}");
+        }
+    }
+}
+
+#[test]
+fn exit_code_3_says_why_in_one_closing_line() {
+    let place = Place::new();
+    let last = |words: &str, code| {
+        let (text, error) = place.expect(words, code);
+        (text.lines().last().unwrap_or_default().to_owned(), error)
+    };
+    let dirty = "Exit code 3: there is something to clean.";
+    assert_eq!(last("audit image.qcow2", 3), (dirty.to_owned(), String::new()));
+    assert_eq!(last("audit -q image.qcow2", 3), (String::new(), String::new()));
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o600)).unwrap();
+    let immutable = "set_inode_field /etc/ssh/ssh_host_rsa_key flags 0x80010";
+    oracle::succeed("debugfs", "e2fsprogs", &["-w", "-R", immutable, root.to_str().unwrap()]);
+    let left = "1 path would be left alone ('Left alone' in the report says why)";
+    let (line, _) = last("audit root.ext4", 3);
+    assert_eq!(line, format!("Exit code 3: there is something to clean; {left}."));
+    let sealed =
+        "root.ext4: sealed. Exit code 3: 1 path left alone ('Left alone' in the report says why).";
+    let (line, error) = last("seal root.ext4", 3);
+    assert!(!line.contains("Exit code"), "{line}");
+    assert_eq!(error, format!("sysprep-rs: {sealed}\n"));
+    assert_eq!(last("audit root.ext4", 3).0, format!("Exit code 3: {left}."));
+    // Nothing to attend to, nothing said.
+    place.expect("seal -q image.qcow2", 0);
+    assert!(!last("audit image.qcow2", 0).0.contains("Exit code"));
+}
