@@ -2,5 +2,6 @@
 
 mod image;
 mod inconsistent;
+mod memory;
 mod shapes;
 mod verify;

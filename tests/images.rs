@@ -433,7 +433,7 @@ fn what_was_freed_or_leaked_earlier_is_gone_too_unless_kept() {
         let expected = content(&image, Format::Qcow2);
 
         let opened = open(&image, Access::Seal).unwrap();
-        let staged = opened.stage_with(keep).unwrap();
+        let staged = opened.stage_with(keep, &opened.folder()).unwrap();
         staged.disk().zero(512 << 10, (512 << 10) - (64 << 10)).unwrap();
         let overlay = staged.finish().unwrap();
         drop(opened);
@@ -465,7 +465,7 @@ fn what_is_counted_behind_the_files_end_does_not_become_a_leak() {
             file.write_all_at(&[0, 3], block + 2 * stray).unwrap();
         }
         let opened = open(&image, Access::Seal).unwrap();
-        let staged = opened.stage_with(keep).unwrap();
+        let staged = opened.stage_with(keep, &opened.folder()).unwrap();
         staged.disk().write_at(1 << 20, &[0x33; 1 << 20]).unwrap();
         let overlay = staged.finish().unwrap();
         drop(opened);

@@ -131,23 +131,21 @@ pub fn commit(host: &mut dyn Host, overlay: &Overlay) -> Result<Written, ApplyEr
 }
 
 fn write_log(host: &mut dyn Host, overlay: &Overlay, changes: &Changes) -> io::Result<u64> {
-    let written: Vec<_> = (changes.pieces.iter())
-        .filter_map(|&(at, piece)| match piece {
-            Piece::Bytes(len) => Some((at, len)),
-            Piece::Zero(_) => None,
-        })
-        .collect();
+    // Each list is gone before the next is made: there may be a quarter of a million ranges.
+    let ranges = |which: fn(Piece) -> bool| -> Vec<(u64, u64)> {
+        let pieces = changes.pieces.iter().filter(|(_, piece)| which(*piece));
+        pieces.map(|(at, piece)| (*at, piece.len())).collect()
+    };
     let zeroes = |&(_, piece): &(u64, Piece)| match piece {
         Piece::Zero(len) => len,
         Piece::Bytes(_) => 0,
     };
     let base = &**overlay.base();
-    let touched: Vec<_> = changes.pieces.iter().map(|(at, piece)| (*at, piece.len())).collect();
     let header = Header {
         len_before: changes.base_len,
         len_after: changes.len,
         zeroed: changes.pieces.iter().map(zeroes).sum(),
-        samples: redo::samples(base, &touched, changes.len)?,
+        samples: redo::samples(base, &ranges(|_| true), changes.len)?,
     };
     let mut length = 0;
     let mut sink = |bytes: &[u8]| {
@@ -161,6 +159,7 @@ fn write_log(host: &mut dyn Host, overlay: &Overlay, changes: &Changes) -> io::R
     })?;
     let trailer = log.finish()?;
     host.sync_log()?;
+    let written = ranges(|piece| matches!(piece, Piece::Bytes(_)));
     host.reserve(&written).map_err(|error| {
         let problem = format!("taking the space that the image will need: {error}");
         io::Error::new(error.kind(), problem)

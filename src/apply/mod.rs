@@ -16,4 +16,4 @@ pub use error::{ApplyError, Changed};
 pub use host::FileHost;
 pub use prove::{Committed, Proof, Replan, Size, Verified};
 pub use recover::{Pending, Recovery, open, pending, recover, recover_on};
-pub use stage::{Staged, Timings, stage};
+pub use stage::{Staged, Timings, stage, stage_in};

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::commit::{self, Written};
 use super::stage::volume;
 use super::verify::{Comparison, Expected, Finding, VerifyLevel, Witness, compare};
 use super::{ApplyError, FileHost, Staged, Timings};
-use crate::block::{Extent, Overlay, ReadBlocks, Window};
+use crate::block::{Extent, Overlay, ReadBlocks, Window, check_file_size_limit};
 use crate::fs::{self, EditOptions, Freed, FsDriver, Judge, Timestamp};
 use crate::guest::Disk;
 use crate::image::{Access, ExportOptions, Exported, Format, Image, export};
@@ -426,13 +425,7 @@ impl Verified<'_> {
             return Err(ApplyError::NotWritable);
         }
         let file = self.image.file().try_clone().map_err(ApplyError::Host)?;
-        // The signal that a write behind it raises would end the run half-way.
-        if let Some(limit) = getrlimit(Resource::Fsize).current
-            && limit < ReadBlocks::len(&*self.overlay)
-        {
-            let problem = format!("files of this process end at {limit} bytes (ulimit -f)");
-            return Err(ApplyError::Host(io::Error::other(problem)));
-        }
+        check_file_size_limit(ReadBlocks::len(&*self.overlay)).map_err(ApplyError::Host)?;
         let mut host = FileHost::new(self.image.path(), file).map_err(ApplyError::Host)?;
         let before = host.size().map_err(ApplyError::Host)?;
         let written = commit::commit(&mut host, &self.overlay)?;

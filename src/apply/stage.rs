@@ -1,6 +1,7 @@
-//! Making a plan's changes on an image, in memory.
+//! Making a plan's changes on an image, before anything is written to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ pub struct Timings {
     pub write: Duration,
 }
 
-/// An image with a plan's changes made to it, all of them in memory.
+/// An image with a plan's changes made to it, none of them written to its file.
 #[derive(Debug)]
 pub struct Staged<'a> {
     pub(super) image: &'a Image,
@@ -45,7 +46,8 @@ struct Edited<'a> {
     changes: Vec<&'a Change>,
 }
 
-/// Makes the plan's changes on an overlay over the image; the image is not touched.
+/// Makes the plan's changes on an overlay over the image; the image is not touched. What memory has
+/// no room for is held in a temporary file beside it.
 ///
 /// # Errors
 /// [`ApplyError::RecoveryPending`]; [`ApplyError::WrongImage`] when the plan was made for another
@@ -53,12 +55,24 @@ struct Edited<'a> {
 /// not as it was (all of it is checked before the first edit); what the image, its volumes and
 /// filesystems say.
 pub fn stage<'a>(image: &'a Image, plan: &'a Plan) -> Result<Staged<'a>, ApplyError> {
+    stage_in(image, plan, &image.folder())
+}
+
+/// As [`stage`], with the temporary file in `folder`.
+///
+/// # Errors
+/// As [`stage`].
+pub fn stage_in<'a>(
+    image: &'a Image,
+    plan: &'a Plan,
+    folder: &Path,
+) -> Result<Staged<'a>, ApplyError> {
     let started = Instant::now();
     match (recover::pending(image.path())?, image.access()) {
         (Pending::Nothing, _) | (Pending::Unfinished, Access::Audit) => {}
         _ => return Err(ApplyError::RecoveryPending),
     }
-    let staged = image.stage_with(plan.keep_free_space)?;
+    let staged = image.stage_with(plan.keep_free_space, folder)?;
     let disk = staged.disk();
     let layout = volume::scan(&*disk)?;
     belongs(image, &layout, plan)?;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use super::{BlockError, Extent, ReadBlocks, check_range};
 
@@ -88,5 +89,20 @@ impl ReadBlocks for HostFile {
             // A host filesystem or device that cannot tell: everything has to be read.
             Err(_) => Ok(Extent::Data(rest)),
         }
+    }
+}
+
+/// Checks that this process may write a file up to byte `end`: the signal that a write behind the
+/// limit raises would end the program half-way.
+///
+/// # Errors
+/// `FileTooLarge`, with the limit.
+pub fn check_file_size_limit(end: u64) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < end => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("files of this process end at {limit} bytes (ulimit -f)"),
+        )),
+        _ => Ok(()),
     }
 }

@@ -1,15 +1,17 @@
 //! Byte devices: what an image format, a volume or a filesystem is read from and staged to.
 
 use std::io;
+use std::path::PathBuf;
 
 pub mod file;
 pub mod memory;
 pub mod overlay;
+mod spill;
 pub mod window;
 
-pub use file::HostFile;
+pub use file::{HostFile, check_file_size_limit};
 pub use memory::Memory;
-pub use overlay::{Changes, Overlay, Piece};
+pub use overlay::{Changes, MOST_HELD, Overlay, Piece};
 pub use window::{Window, WindowMut};
 
 /// What lies at an offset: how many bytes of one kind follow.
@@ -64,6 +66,13 @@ pub enum BlockError {
         /// What the layer below said.
         source: io::Error,
     },
+    /// The temporary file for staged bytes that memory has no room for failed.
+    Spill {
+        /// The folder it is in, or could not be made in.
+        folder: PathBuf,
+        /// What the host said.
+        source: io::Error,
+    },
 }
 
 impl std::fmt::Display for BlockError {
@@ -73,6 +82,11 @@ impl std::fmt::Display for BlockError {
                 write!(f, "bytes {at}+{len} lie outside a device of {size} bytes")
             }
             Self::Io { at, source } => write!(f, "at byte {at}: {source}"),
+            Self::Spill { folder, source } => write!(
+                f,
+                "the temporary file in {}, for changes that memory has no room for: {source}",
+                folder.display()
+            ),
         }
     }
 }
@@ -81,7 +95,7 @@ impl std::error::Error for BlockError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::OutOfRange { .. } => None,
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Spill { source, .. } => Some(source),
         }
     }
 }
@@ -91,6 +105,7 @@ impl From<BlockError> for io::Error {
         match error {
             BlockError::OutOfRange { .. } => Self::new(io::ErrorKind::UnexpectedEof, error),
             BlockError::Io { source, .. } => source,
+            BlockError::Spill { ref source, .. } => Self::new(source.kind(), error),
         }
     }
 }

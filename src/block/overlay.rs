@@ -4,6 +4,9 @@
 //! ranges of zeroes that cost no bytes. It sits below the image format, so image tables,
 //! filesystem metadata and file data are one set of changes.
 //!
+//! The bytes are held in memory, and in a temporary file where they are many
+//! ([`Overlay::spilling`]): a journal that is replayed, a large file that is rewritten.
+//!
 //! # Committing it
 //! [`Overlay::changes`] gives the set in ascending order, without overlaps. To bring a file that
 //! equals the base to the overlay's content, in any order of the pieces:
@@ -18,12 +21,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::spill::Spill;
 use super::{BlockError, Extent, ReadBlocks, ResizeBlocks, WriteBlocks, check_range, is_zero};
 
 /// The longest run of staged bytes in one piece: what a split has to copy at most.
 const LONGEST_RUN: usize = 64 << 10;
+
+/// How many staged bytes an image's overlay holds in memory, of the 64 MiB that a run may take: most
+/// seals stage less.
+pub const MOST_HELD: u64 = 8 << 20;
 
 /// Aligned blocks of this size that are written as zeroes are staged as zeroes: the common
 /// filesystem block, and what most hosts can make a hole of.
@@ -74,6 +83,11 @@ impl Changes {
 /// A staged range; the map's key is where it starts.
 enum Staged {
     Bytes(Vec<u8>),
+    /// This many bytes, which lie at `place` in the spill file.
+    Spilled {
+        place: u64,
+        len: u64,
+    },
     Zero(u64),
 }
 
@@ -81,7 +95,14 @@ impl Staged {
     fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Zero(len) => *len,
+            Self::Spilled { len, .. } | Self::Zero(len) => *len,
+        }
+    }
+
+    fn piece(&self) -> Piece {
+        match self {
+            Self::Bytes(_) | Self::Spilled { .. } => Piece::Bytes(self.len()),
+            Self::Zero(len) => Piece::Zero(*len),
         }
     }
 }
@@ -96,13 +117,28 @@ struct State {
     len: u64,
     /// Not overlapping, never empty, all below `len`.
     staged: BTreeMap<u64, Staged>,
+    /// How many bytes are staged, in memory or in the spill file.
     bytes: u64,
+    /// How many of them are in memory.
+    held: u64,
+    /// Where they go when they are more than `most_held`.
+    spill: Spill,
+    most_held: u64,
 }
 
 impl Overlay {
-    /// An overlay that changes nothing yet.
+    /// An overlay that changes nothing yet and holds all its bytes in memory.
     pub fn new(base: Arc<dyn ReadBlocks>) -> Self {
-        let state = State { len: base.len(), staged: BTreeMap::new(), bytes: 0 };
+        Self::spilling(base, Path::new(""), u64::MAX)
+    }
+
+    /// An overlay that changes nothing yet and holds at most about `most_held` bytes in memory;
+    /// more go to a temporary file in `folder`, or in the system's temporary folder where none can
+    /// be made there. What that file says is [`BlockError::Spill`].
+    pub fn spilling(base: Arc<dyn ReadBlocks>, folder: &Path, most_held: u64) -> Self {
+        let spill = Spill::new(folder);
+        let staged = BTreeMap::new();
+        let state = State { len: base.len(), staged, bytes: 0, held: 0, spill, most_held };
         Self { base, state: RwLock::new(state) }
     }
 
@@ -111,7 +147,7 @@ impl Overlay {
         &self.base
     }
 
-    /// How many bytes are held in memory (zero ranges hold none).
+    /// How many bytes are staged, in memory or in the temporary file (zero ranges hold none).
     pub fn staged_bytes(&self) -> u64 {
         self.read().bytes
     }
@@ -121,15 +157,14 @@ impl Overlay {
         let state = self.read();
         let mut pieces: Vec<(u64, Piece)> = Vec::new();
         for (&at, staged) in &state.staged {
-            match (pieces.last_mut(), staged) {
-                (Some((start, Piece::Bytes(len))), Staged::Bytes(bytes)) if *start + *len == at => {
-                    *len += bytes.len() as u64;
-                }
-                (Some((start, Piece::Zero(len))), Staged::Zero(more)) if *start + *len == at => {
+            match (pieces.last_mut(), staged.piece()) {
+                (Some((start, Piece::Bytes(len))), Piece::Bytes(more))
+                | (Some((start, Piece::Zero(len))), Piece::Zero(more))
+                    if *start + *len == at =>
+                {
                     *len += more;
                 }
-                (_, Staged::Bytes(bytes)) => pieces.push((at, Piece::Bytes(bytes.len() as u64))),
-                (_, Staged::Zero(len)) => pieces.push((at, Piece::Zero(*len))),
+                (_, piece) => pieces.push((at, piece)),
             }
         }
         Changes { base_len: self.base.len(), len: state.len, pieces }
@@ -145,8 +180,8 @@ impl Overlay {
     }
 
     /// Stages bytes that lie inside the device.
-    pub(super) fn stage(&self, at: u64, src: &[u8]) {
-        self.write().put(at, src);
+    pub(super) fn stage(&self, at: u64, src: &[u8]) -> Result<(), BlockError> {
+        self.write().put(at, src)
     }
 }
 
@@ -188,8 +223,13 @@ impl State {
             if at + len > end {
                 self.split(at, end);
             }
-            if let Some(Staged::Bytes(bytes)) = self.staged.remove(&at) {
-                self.bytes -= bytes.len() as u64;
+            match self.staged.remove(&at) {
+                Some(Staged::Bytes(bytes)) => {
+                    self.bytes -= bytes.len() as u64;
+                    self.held -= bytes.len() as u64;
+                }
+                Some(Staged::Spilled { len, .. }) => self.bytes -= len,
+                Some(Staged::Zero(_)) | None => {}
             }
         }
     }
@@ -200,6 +240,11 @@ impl State {
         let keep = middle - first;
         let second = match staged {
             Staged::Bytes(bytes) => Staged::Bytes(bytes.split_off(keep as usize)),
+            Staged::Spilled { place, len } => {
+                let rest = Staged::Spilled { place: *place + keep, len: *len - keep };
+                *len = keep;
+                rest
+            }
             Staged::Zero(len) => {
                 let rest = *len - keep;
                 *len = keep;
@@ -210,23 +255,20 @@ impl State {
     }
 
     /// Stages `src` at `at`, whatever it holds.
-    fn put(&mut self, mut at: u64, mut src: &[u8]) {
+    fn put(&mut self, mut at: u64, mut src: &[u8]) -> Result<(), BlockError> {
         while !src.is_empty() {
             // Rewriting what is staged already is the common case: tables written again.
-            if let Some((&start, Staged::Bytes(bytes))) = self.staged.range_mut(..=at).next_back() {
-                let from = (at - start) as usize;
-                if from < bytes.len() {
-                    let len = src.len().min(bytes.len() - from);
-                    bytes[from..from + len].copy_from_slice(&src[..len]);
-                    src = &src[len..];
-                    at += len as u64;
-                    continue;
-                }
+            let len = self.rewrite(at, src)?;
+            if len > 0 {
+                src = &src[len..];
+                at += len as u64;
+                continue;
             }
             let len = src.len().min(LONGEST_RUN);
             let (now, later) = src.split_at(len);
             self.carve(at, at + len as u64);
             self.bytes += len as u64;
+            self.held += len as u64;
             match self.staged.range_mut(..at).next_back() {
                 Some((&start, Staged::Bytes(bytes)))
                     if start + bytes.len() as u64 == at && bytes.len() + len <= LONGEST_RUN =>
@@ -239,7 +281,41 @@ impl State {
             }
             src = later;
             at += len as u64;
+            if self.held > self.most_held {
+                self.spill()?;
+            }
         }
+        Ok(())
+    }
+
+    /// Writes as much of `src` as falls into the range of bytes that `at` lies in, where there is
+    /// one; gives how much that is.
+    fn rewrite(&mut self, at: u64, src: &[u8]) -> Result<usize, BlockError> {
+        let Some((&start, staged)) = self.staged.range_mut(..=at).next_back() else { return Ok(0) };
+        let from = at - start;
+        let len = src.len().min(staged.len().saturating_sub(from) as usize);
+        match staged {
+            _ if len == 0 => return Ok(0),
+            Staged::Zero(_) => return Ok(0),
+            Staged::Bytes(bytes) => {
+                let from = from as usize;
+                bytes[from..from + len].copy_from_slice(&src[..len]);
+            }
+            Staged::Spilled { place, .. } => self.spill.write_at(*place + from, &src[..len])?,
+        }
+        Ok(len)
+    }
+
+    /// Moves all bytes in memory to the file.
+    fn spill(&mut self) -> Result<(), BlockError> {
+        for staged in self.staged.values_mut() {
+            if let Staged::Bytes(bytes) = staged {
+                let (place, len) = (self.spill.append(bytes)?, bytes.len() as u64);
+                *staged = Staged::Spilled { place, len };
+                self.held -= len;
+            }
+        }
+        Ok(())
     }
 
     /// Stages zeroes over a range in which nothing is staged.
@@ -294,6 +370,7 @@ impl ReadBlocks for Overlay {
                         let from = from as usize;
                         now.copy_from_slice(&bytes[from..from + now.len()]);
                     }
+                    Staged::Spilled { place, .. } => state.spill.read_at(*place + from, now)?,
                     Staged::Zero(_) => now.fill(0),
                 }
                 dst = later;
@@ -322,7 +399,7 @@ impl ReadBlocks for Overlay {
         if let Some((start, staged)) = state.covering(at) {
             let len = staged.len() - (at - start);
             return Ok(match staged {
-                Staged::Bytes(_) => Extent::Data(len),
+                Staged::Bytes(_) | Staged::Spilled { .. } => Extent::Data(len),
                 Staged::Zero(_) => Extent::Zero(len),
             });
         }
@@ -358,7 +435,7 @@ impl WriteBlocks for Overlay {
             if zeroes {
                 state.zero(&*self.base, at, at + run as u64)?;
             } else {
-                state.put(at, now);
+                state.put(at, now)?;
             }
             src = later;
             at += run as u64;

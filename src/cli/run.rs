@@ -207,7 +207,13 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     }
 
     let failed = |error: ApplyError| Failure::of(&opened.path, &error);
-    let staged = watch.during("stage", || apply::stage(&opened.image, &plan)).map_err(failed)?;
+    // Beside what will be written: there has to be space for it anyway.
+    let folder = match &output {
+        Some(it) => image::folder_of(&it.path).to_owned(),
+        None => opened.image.folder(),
+    };
+    let staged =
+        watch.during("stage", || apply::stage_in(&opened.image, &plan, &folder)).map_err(failed)?;
     let replan = |disk: &Disk| {
         let options = PlanOptions {
             image: plan.image.clone(),

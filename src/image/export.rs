@@ -52,10 +52,7 @@ pub fn export(
     format: Format,
     options: &ExportOptions,
 ) -> Result<Exported, ImageError> {
-    let folder = match to.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(to);
     let exists = || ImageError::caller(to, "the file exists already");
     match to.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => {
@@ -97,6 +94,14 @@ pub fn export(
         file_size: metadata.len(),
         allocated: std::os::unix::fs::MetadataExt::blocks(&metadata) * 512,
     })
+}
+
+/// The folder that a file's path names it in.
+pub fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Reads what is not known to be zero, in pieces that start at multiples of `unit` and are at most

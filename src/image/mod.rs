@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::block::{HostFile, Overlay, ReadBlocks, WriteBlocks};
+use crate::block::{HostFile, MOST_HELD, Overlay, ReadBlocks, WriteBlocks};
 
 mod backing;
 mod error;
@@ -31,7 +31,7 @@ mod same_file;
 mod sha256;
 
 pub use error::ImageError;
-pub use export::{ExportOptions, Exported, export};
+pub use export::{ExportOptions, Exported, export, folder_of};
 pub use same_file::is_same_file;
 pub use sha256::sha256;
 
@@ -331,6 +331,11 @@ impl Image {
         &self.path
     }
 
+    /// The folder that the image's file is in, symlinks resolved: where its redo log stands.
+    pub fn folder(&self) -> PathBuf {
+        folder_of(&self.path.canonicalize().unwrap_or_else(|_| self.path.clone())).to_owned()
+    }
+
     /// The files of its backing chain, nearest first.
     pub fn backing_files(&self) -> &[PathBuf] {
         &self.backing_files
@@ -367,16 +372,21 @@ impl Image {
     /// # Errors
     /// [`ImageError::Unsupported`] and [`ImageError::Corrupt`] where an edit would not be safe.
     pub fn stage(&self) -> Result<StagedImage, ImageError> {
-        self.stage_with(false)
+        self.stage_with(false, &self.folder())
     }
 
     /// As [`stage`](Self::stage); with `keep_free_space`, host clusters that were free already are
-    /// left as they are, and only what the edit itself gives up is wiped.
+    /// left as they are, and only what the edit itself gives up is wiped. What memory has no room
+    /// for is held in a temporary file in `folder`.
     ///
     /// # Errors
     /// As [`stage`](Self::stage).
-    pub fn stage_with(&self, keep_free_space: bool) -> Result<StagedImage, ImageError> {
-        let overlay = Arc::new(Overlay::new(self.host.clone()));
+    pub fn stage_with(
+        &self,
+        keep_free_space: bool,
+        folder: &Path,
+    ) -> Result<StagedImage, ImageError> {
+        let overlay = Arc::new(Overlay::spilling(self.host.clone(), folder, MOST_HELD));
         let qcow2 = match &self.header {
             None => None,
             Some(header) => {

@@ -287,6 +287,57 @@ fn an_overlay_conforms_and_commits_to_what_it_showed() {
 }
 
 #[test]
+fn an_overlay_that_spills_conforms_and_commits_to_what_it_showed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (seed, most_held) in
+        [0, 1, 100, 3000, 20_000, 100_000].into_iter().cycle().take(18).enumerate()
+    {
+        let mut random = Random::new("an overlay that spills", seed as u64);
+        let (file, bytes) = sparse_file(&mut random, 250_000);
+        let base = Arc::new(HostFile::from_file(file.try_clone().unwrap()).unwrap());
+        let mut model = bytes.clone();
+        let overlay = Overlay::spilling(base.clone(), folder.path(), most_held);
+        writes(&overlay, &mut model, &mut random, 1, 150);
+        if seed % 2 == 0 {
+            resizes(&overlay, &mut model, &mut random, 150);
+        }
+        reads(&overlay, &model, &mut random);
+        // Several threads at once, while nothing writes.
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let mut random = random.clone();
+                random.number();
+                let (overlay, model) = (&overlay, &model);
+                scope.spawn(move || reads(overlay, model, &mut random));
+            }
+        });
+        whole(&*base, &bytes);
+        // What is changed does not depend on where it is held: the same steps in memory.
+        let mut random = Random::new("an overlay that spills", seed as u64);
+        let (_, mut again) = sparse_file(&mut random, 250_000);
+        let in_memory = Overlay::new(base);
+        writes(&in_memory, &mut again, &mut random, 1, 150);
+        if seed % 2 == 0 {
+            resizes(&in_memory, &mut again, &mut random, 150);
+        }
+        assert_eq!(overlay.changes(), in_memory.changes());
+        assert_eq!(overlay.staged_bytes(), in_memory.staged_bytes());
+        commit(&overlay, &file);
+        whole(&HostFile::from_file(file).unwrap(), &model);
+        // It has no name.
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn an_overlay_spills_to_the_systems_folder_where_its_own_takes_none() {
+    let overlay =
+        Overlay::spilling(Arc::new(Memory::new(1 << 20)), std::path::Path::new("/nowhere"), 10);
+    let mut model = vec![0; 1 << 20];
+    writes(&overlay, &mut model, &mut Random::new("spilling elsewhere", 0), 1, 20);
+}
+
+#[test]
 fn an_overlay_on_an_overlay_conforms() {
     for seed in 0..4 {
         let mut random = Random::new("an overlay on an overlay", seed);

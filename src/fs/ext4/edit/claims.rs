@@ -13,8 +13,8 @@ use crate::fs::FsError;
 use crate::fs::ext4::inode::Inode;
 use crate::fs::ext4::map::{self, Mapped};
 
-/// How many bytes of bitmaps are held at a time: half a TiB of blocks of 4 KiB, an eighth of the
-/// memory the program may take. A larger filesystem takes more than one pass over the inodes.
+/// How many bytes of bitmaps are held at a time: half a TiB of blocks of 4 KiB, a quarter of the
+/// memory that a run may take. A larger filesystem takes more than one pass over the inodes.
 const HELD: usize = 16 << 20;
 
 /// The inode of the reserved group descriptors (`EXT2_RESIZE_INO`), which lie in the filesystem's

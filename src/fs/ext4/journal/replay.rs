@@ -1,7 +1,7 @@
 //! Recovery: what the kernel does with the journal when it mounts a filesystem that was not
 //! unmounted (`fs/jbd2/recovery.c` says how its passes judge the log).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::area::JournalArea;
@@ -38,9 +38,9 @@ pub fn replay(device: &Arc<dyn WriteBlocks>) -> Result<Option<Replayed>, FsError
     let readable: Arc<dyn ReadBlocks> = Arc::<dyn WriteBlocks>::clone(device);
     let Some((area, logged)) = read(&readable)? else { return Ok(None) };
     let mut bytes = vec![0; area.block_size() as usize];
-    for (&block, copy) in &logged.blocks {
+    for copy in &logged.blocks {
         copy.read(&**device, &mut bytes)?;
-        device.write_at(block * area.block_size(), &bytes)?;
+        device.write_at(copy.block * area.block_size(), &bytes)?;
     }
     let replayed = logged.replayed;
     finish(device, area, logged.end)?;
@@ -64,8 +64,8 @@ pub fn replayed(device: &Arc<dyn ReadBlocks>) -> Result<Option<Arc<dyn ReadBlock
 
 /// What the journal holds that is to be written.
 struct Logged {
-    /// The last copy of each block, by the block where it belongs.
-    blocks: BTreeMap<u64, BlockCopy>,
+    /// The last copy of each block, ascending by the block where it belongs.
+    blocks: Vec<BlockCopy>,
     replayed: Replayed,
     /// The sequence number behind the last whole transaction; `None` for a log that is empty.
     end: Option<u32>,
@@ -84,11 +84,8 @@ fn read(device: &Arc<dyn ReadBlocks>) -> Result<Option<(JournalArea, Logged)>, F
             "needs_recovery without has_journal",
         ));
     };
-    let mut logged = Logged {
-        blocks: BTreeMap::new(),
-        replayed: Replayed { transactions: 0, blocks: 0 },
-        end: None,
-    };
+    let mut logged =
+        Logged { blocks: Vec::new(), replayed: Replayed { transactions: 0, blocks: 0 }, end: None };
     if area.superblock().start() != 0 {
         let log = Pass { device: &**device, area: &area };
         let end = log.scan()?.end;
@@ -298,12 +295,11 @@ impl Pass<'_> {
         &self,
         end: u32,
         revoked_in: &HashMap<u64, u32>,
-    ) -> Result<(BTreeMap<u64, BlockCopy>, u64), FsError> {
+    ) -> Result<(Vec<BlockCopy>, u64), FsError> {
         let journal = self.area.superblock();
         let block_size = self.area.block_size();
         let blocks = self.device.len() / block_size;
-        let mut copies = BTreeMap::new();
-        let mut count = 0;
+        let mut copies = Vec::new();
         self.each(end, |at, sequence, block, cursor| {
             if block.kind != DESCRIPTOR {
                 return Ok(());
@@ -327,11 +323,21 @@ impl Pass<'_> {
                     let problem = format_args!("block {} is the journal's own", tag.block);
                     return Err(corrupt(at, problem));
                 }
-                copies.insert(tag.block, BlockCopy { at: self.area.at(at)?, escaped: tag.escaped });
-                count += 1;
+                copies.push(BlockCopy::new(tag.block, self.area.at(at)?, tag.escaped));
             }
             Ok(())
         })?;
+        let count = copies.len() as u64;
+        // In the order of the log, so the last of equal ones counts.
+        copies.sort_by_key(|copy| copy.block);
+        copies.dedup_by(|next, kept| {
+            let same = next.block == kept.block;
+            if same {
+                *kept = *next;
+            }
+            same
+        });
+        copies.shrink_to_fit();
         Ok((copies, count))
     }
 

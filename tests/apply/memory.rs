@@ -1,0 +1,125 @@
+//! How much memory the program takes, and where it puts what it has no room for.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::oracle::{e2fsck_clean, succeed};
+use crate::support::spec::Spec;
+use crate::support::{debugfs, recipe};
+
+const MIB: usize = 1 << 20;
+
+/// What a run may take.
+const MOST: u64 = 64 << 20;
+
+/// What the journal holds: alone more than a run may take.
+const LOGGED: usize = 80 * MIB;
+
+/// Bytes of which no block is like another, or zero.
+fn bytes(seed: u8) -> Vec<u8> {
+    let block = |n: usize| [&n.to_le_bytes()[..], &[seed; 4088]].concat();
+    (0..LOGGED / 4096).flat_map(block).collect()
+}
+
+/// A Debian whose journal holds every block of `/large`, to become `bytes(2)`.
+fn unclean(dir: &Path) -> PathBuf {
+    let mut spec = Spec::default();
+    for directory in ["/etc", "/var", "/var/log"] {
+        spec.directory(directory);
+    }
+    spec.file("/etc/os-release", "ID=debian\nVERSION_ID=12\n");
+    spec.file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
+    spec.file("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    spec.file("/var/log/syslog", "a line\n");
+    spec.file("/large", bytes(1));
+    let args = ["-t", "ext4", "-b", "4096", "-J", "size=128"];
+    let image = recipe::ext4(dir, &mut spec, &args, 512 << 20);
+    let said = debugfs::script(&image, false, &[b"blocks /large".to_vec()]);
+    let blocks = String::from_utf8_lossy(&said[0]).into_owned();
+    let blocks: Vec<u64> = blocks.split_whitespace().map(|it| it.parse().unwrap()).collect();
+    assert_eq!(blocks.len(), LOGGED / 4096);
+    let runs = blocks.chunk_by(|one, next| one + 1 == *next);
+    let runs: Vec<_> = runs.map(|run| format!("{}-{}", run[0], run[run.len() - 1])).collect();
+    let content = dir.join("content");
+    fs::write(&content, bytes(2)).unwrap();
+    let write = format!("jw -b {} {}", runs.join(","), content.display());
+    debugfs::script(&image, true, &["jo -c -v 3", &write, "jc"].map(|it| it.as_bytes().to_vec()));
+    image
+}
+
+/// Runs the program to its end; gives the most memory it was seen to hold, in bytes.
+fn peak(program: &mut Command) -> u64 {
+    let mut child = program.stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        // Gone from a process that has ended and is not waited for.
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let held = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let held = held.and_then(|it| it.trim().strip_suffix(" kB"));
+        peak = held.map_or(peak, |it| it.trim().parse::<u64>().unwrap() << 10);
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return peak;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn program(arguments: &[&str], image: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"));
+    program.args(arguments).arg(image);
+    program
+}
+
+#[test]
+fn an_unclean_filesystem_is_sealed_in_little_memory_whatever_its_journal_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = unclean(dir.path());
+    let folder = dir.path().join("images");
+    fs::create_dir(&folder).unwrap();
+    let output = folder.join("output.raw");
+    let copied = peak(&mut program(&["seal", "--output", output.to_str().unwrap()], &image));
+    let in_place = peak(&mut program(&["seal"], &image));
+    for (peak, sealed) in [(copied, &output), (in_place, &image)] {
+        println!("{}: {} MiB", sealed.display(), peak >> 20);
+        assert!((4 << 20..MOST).contains(&peak), "{peak} bytes held");
+        e2fsck_clean(sealed);
+        let dump = dir.path().join("dump");
+        let command = format!("dump /large {}", dump.display());
+        succeed("debugfs", "e2fsprogs", &["-R", &command, sealed.to_str().unwrap()]);
+        assert!(fs::read(&dump).unwrap() == bytes(2), "the journal was replayed");
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing beside the new image");
+}
+
+#[test]
+fn a_temporary_file_that_cannot_grow_leaves_the_image_and_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = unclean(dir.path());
+    let before = fs::read(&image).unwrap();
+    let folder = dir.path().join("images");
+    fs::create_dir(&folder).unwrap();
+    // In KiB: the image is longer, what is staged as well.
+    let limited = format!("ulimit -f {}; exec \"$@\"", 40 << 10);
+    let output = Command::new("bash")
+        .args(["-c", &limited, "bash", env!("CARGO_BIN_EXE_sysprep-rs"), "seal"])
+        .args([image.to_str().unwrap(), "--output", folder.join("output.raw").to_str().unwrap()])
+        .stderr(File::create(dir.path().join("said")).unwrap())
+        .output()
+        .unwrap();
+    let said = fs::read_to_string(dir.path().join("said")).unwrap();
+    assert_eq!(output.status.signal(), None, "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let folder_text = folder.display().to_string();
+    for part in [&folder_text, "temporary file", "ulimit -f"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    assert!(fs::read(&image).unwrap() == before);
+}
