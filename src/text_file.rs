@@ -11,7 +11,7 @@ use std::path::Path;
 /// end); a longer file; text that is not UTF-8.
 pub fn read(path: &Path, limit: u64) -> io::Result<String> {
     // Asked before it is opened: opening a pipe waits for its writer.
-    if !fs::metadata(path)?.is_file() {
+    if !fs::metadata(path).map_err(|error| absent(error, "no such file"))?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
     let mut text = String::new();
@@ -20,4 +20,12 @@ pub fn read(path: &Path, limit: u64) -> io::Result<String> {
         return Err(io::Error::other(format!("longer than {limit} bytes, which is the limit")));
     }
     Ok(text)
+}
+
+/// An error in `words` where the host says that nothing is there.
+pub fn absent(error: io::Error, words: &'static str) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::NotFound, words),
+        _ => error,
+    }
 }

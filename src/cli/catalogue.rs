@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use sysprep_rs::operation::{self, Catalogue, CatalogueError, LoadError, Operation, When};
-use sysprep_rs::report::text::word;
+use sysprep_rs::operation::{self, Catalogue, CatalogueError, LoadError, Operation};
 
 use super::args::{CheckArgs, OperationsArgs};
 use super::failure::Failure;
-use super::out;
+use super::{explain, out};
 
 /// The embedded catalogue with the user's folders laid over it.
 pub(crate) fn load(folders: &[PathBuf]) -> Result<Catalogue, Failure> {
@@ -66,59 +65,9 @@ pub(crate) fn operations(args: &OperationsArgs) -> Result<ExitCode, Failure> {
     if args.json.json {
         out::json(&operation.describe())?;
     } else {
-        out::text(&explain(operation))?;
+        out::text(&explain::operation(operation))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn explain(operation: &Operation) -> String {
-    let Operation { name, summary, why, default, .. } = operation;
-    let mut text = format!("{name}: {summary}\n\n{why}\n\n");
-    text.push_str(&format!("class    {}\n", word(operation.class).unwrap_or_default()));
-    text.push_str(&format!("default  {}\n", if *default { "yes" } else { "no" }));
-    let conditions = conditions(&operation.when);
-    if !conditions.is_empty() {
-        text.push_str(&format!("when     {conditions}\n"));
-    }
-    text.push_str("\nsteps\n");
-    for step in &operation.steps {
-        text.push_str(&format!("  {}", step.verb));
-        let conditions = self::conditions(&step.when);
-        if !conditions.is_empty() {
-            text.push_str(&format!(" (when {conditions})"));
-        }
-        for path in step.does.paths() {
-            text.push_str(&format!("\n    {path}"));
-        }
-        text.push('\n');
-    }
-    if !operation.parameters.is_empty() {
-        text.push_str("\nparameters (--set NAME=VALUE)\n");
-        for it in &operation.parameters {
-            let kind = word(it.kind).unwrap_or_default();
-            text.push_str(&format!(
-                "  {} ({kind}, default '{}'): {}\n",
-                it.name, it.default, it.help
-            ));
-        }
-    }
-    text
-}
-
-/// Conditions on one line: `family: linux, bsd; cloud-init: true`.
-fn conditions(when: &When) -> String {
-    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(when) else {
-        return String::new();
-    };
-    let shown = |value: &serde_json::Value| match value {
-        serde_json::Value::Array(words) => {
-            words.iter().filter_map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    };
-    let parts: Vec<String> =
-        fields.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
-    parts.join("; ")
 }
 
 fn markdown(catalogue: &Catalogue) -> String {
@@ -130,12 +79,14 @@ fn markdown(catalogue: &Catalogue) -> String {
     text
 }
 
-/// One problem in one file, for `check --json`.
+/// One problem in one file, for `check --json`; without a place where the file cannot be read.
 #[derive(Serialize)]
 struct Found {
     file: String,
-    line: u64,
-    column: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
     message: String,
 }
 
@@ -154,20 +105,26 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
                 for error in errors {
                     found.extend(error.problems.into_iter().map(|problem| Found {
                         file: error.file.clone(),
-                        line: problem.at.line,
-                        column: problem.at.column,
+                        line: Some(problem.at.line),
+                        column: Some(problem.at.column),
                         message: problem.message,
                     }));
                 }
             }
-            Err(error) => return Err(Failure::new(error)),
+            Err(CatalogueError::Read(path, error)) => found.push(Found {
+                file: path.display().to_string(),
+                line: None,
+                column: None,
+                message: error.to_string(),
+            }),
         }
     }
     if args.json.json {
         out::json(&found)?;
     } else {
         for Found { file, line, column, message } in &found {
-            out::note(format_args!("{file}:{line}:{column}: {message}"));
+            let place = line.zip(*column).map(|(line, column)| format!(":{line}:{column}"));
+            out::note(format_args!("{file}{}: {message}", place.unwrap_or_default()));
         }
     }
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -3,6 +3,7 @@
 mod args;
 mod attention;
 mod catalogue;
+mod explain;
 mod failure;
 mod inspect;
 mod opened;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use sysprep_rs::apply::{self, Recovery};
+use sysprep_rs::text_file;
 
 use super::args::RecoverArgs;
 use super::failure::Failure;
@@ -11,7 +12,7 @@ use super::out;
 pub(crate) fn recover(args: &RecoverArgs) -> Result<ExitCode, Failure> {
     let path = args.image.path()?;
     // Without this a mistyped name would pass for an image that needs nothing.
-    path.metadata().map_err(|it| Failure::at(path, it))?;
+    path.metadata().map_err(|it| Failure::at(path, text_file::absent(it, "no such file")))?;
     let recovery = apply::recover(path).map_err(|it| Failure::of(path, &it))?;
     let (word, sentence) = match recovery {
         Recovery::Nothing => ("nothing", "no seal was interrupted, nothing to do"),

@@ -196,7 +196,8 @@ fn read(path: &Path) -> Result<String, CatalogueError> {
 }
 
 fn collect(folder: &Path, depth: usize, into: &mut Vec<PathBuf>) -> Result<(), CatalogueError> {
-    let failed = |error| CatalogueError::Read(folder.to_owned(), error);
+    let failed =
+        |error| CatalogueError::Read(folder.to_owned(), text_file::absent(error, "no such folder"));
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if path.is_dir() {

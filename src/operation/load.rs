@@ -135,6 +135,8 @@ pub struct DescribedStep {
     pub when: When,
     /// The paths and patterns it names, parameters filled in.
     pub paths: Vec<String>,
+    /// Every argument of the verb that is given, paths too, parameters filled in.
+    pub arguments: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One thing to clean: what it is, why, in which guests, and the steps that do it.
@@ -189,6 +191,11 @@ impl Operation {
             verb: step.verb,
             when: step.when.clone(),
             paths: step.does.paths(),
+            arguments: step
+                .arguments()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
         };
         Description {
             name: self.name.clone(),
@@ -244,9 +251,8 @@ impl Operation {
     ) -> Result<Self, LoadError> {
         let values = values(&document, settings);
         let mut reader = Reader::new(&values);
-        let fields = reader.map(&document, "an operation", &[OPERATION]);
-        let mut problems = std::mem::take(&mut reader.problems);
-        let used = reader.used;
+        let fields = reader.right_fields(&document, "an operation", &[OPERATION]);
+        let Reader { mut problems, used, steps_are_right, .. } = reader;
         let Some(fields) = fields else { return Err(LoadError::new(file, problems)) };
 
         let text = |name: &str| fields.text(name).unwrap_or_default().to_owned();
@@ -261,7 +267,7 @@ impl Operation {
         }
         let parameters = parameters(&fields, &mut problems);
         for (parameter, at) in &parameters {
-            if !used.contains(&parameter.name) {
+            if steps_are_right && !used.contains(&parameter.name) {
                 let message = format!(
                     "no step uses the parameter '{0}'; write '{{{0}}}' where it belongs",
                     parameter.name
@@ -302,7 +308,7 @@ impl Operation {
 
 fn step(verb: &'static str, arguments: &Fields, does: Arc<dyn Propose>) -> Step {
     let when = arguments.map("when").map(When::from_fields).unwrap_or_default();
-    Step { verb, at: arguments.at(), when, does }
+    Step { verb, at: arguments.at(), when, does, given: arguments.clone() }
 }
 
 fn parameters(fields: &Fields, problems: &mut Vec<Problem>) -> Vec<(Parameter, At)> {

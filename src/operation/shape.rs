@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regex::bytes::{Regex, RegexBuilder};
+use serde_json::Value as Json;
 
 use super::mode::{self, ModeChange};
 use super::problem::{At, Problem, did_you_mean};
@@ -93,6 +94,25 @@ pub(crate) enum Value {
     Map(Fields),
     /// Steps: the verb and its arguments.
     Steps(Vec<(&'static Verb, Fields)>),
+}
+
+impl Value {
+    fn to_json(&self) -> Json {
+        match self {
+            Self::Bool(flag) => Json::Bool(*flag),
+            Self::Text(text) => text.as_str().into(),
+            Self::Mode(mode) => format!("{mode:04o}").into(),
+            Self::Regex(regex) => regex.as_str().into(),
+            Self::List(list) => list.iter().map(Self::to_json).collect(),
+            Self::Map(fields) => {
+                let field = |(name, (_, value)): (&&str, &(At, Self))| {
+                    ((*name).to_owned(), value.to_json())
+                };
+                Json::Object(fields.values.iter().map(field).collect())
+            }
+            Self::Steps(_) => Json::Null,
+        }
+    }
 }
 
 /// A checked map: only fields of its table, each in its shape.
@@ -210,6 +230,12 @@ impl Fields {
         }
     }
 
+    /// The fields of these tables that are given, in the tables' order, as JSON: what a reader of
+    /// the file gave, parameters filled in.
+    pub(crate) fn given(&self, tables: &[&'static [Field]]) -> Vec<(&'static str, Json)> {
+        names(tables).filter_map(|name| Some((name, self.get(name)?.to_json()))).collect()
+    }
+
     /// A scalar as text, whatever it was written as.
     pub(crate) fn scalar(&self, name: &str) -> Option<String> {
         match self.get(name)? {
@@ -246,21 +272,42 @@ pub(crate) struct Reader<'a> {
     pub(crate) used: BTreeSet<String>,
     /// Parameters are put in place within steps only.
     within_steps: bool,
+    /// Whether every step is one, so that `used` is complete.
+    pub(crate) steps_are_right: bool,
     /// What was wrong.
     pub(crate) problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(parameters: &'a BTreeMap<String, String>) -> Self {
-        Self { parameters, used: BTreeSet::new(), within_steps: false, problems: Vec::new() }
+        Self {
+            parameters,
+            used: BTreeSet::new(),
+            within_steps: false,
+            steps_are_right: false,
+            problems: Vec::new(),
+        }
     }
 
     fn wrong(&mut self, at: At, message: impl Into<String>) {
         self.problems.push(Problem::new(at, message));
     }
 
-    /// Reads a map whose fields stand in one of `tables`; `what` names it in messages.
+    /// Reads a map whose fields stand in one of `tables`; `what` names it in messages. `None` where
+    /// anything in it is wrong.
     pub(crate) fn map(
+        &mut self,
+        node: &Node,
+        what: &str,
+        tables: &[&'static [Field]],
+    ) -> Option<Fields> {
+        let before = self.problems.len();
+        let fields = self.right_fields(node, what, tables)?;
+        (self.problems.len() == before).then_some(fields)
+    }
+
+    /// The same, with those fields that are right: more may be found out from them.
+    pub(crate) fn right_fields(
         &mut self,
         node: &Node,
         what: &str,
@@ -274,9 +321,13 @@ impl<'a> Reader<'a> {
             );
             return None;
         };
-        let before = self.problems.len();
         let mut values = BTreeMap::new();
-        for Entry { at, key, value } in entries {
+        for (place, Entry { at, key, value }) in entries.iter().enumerate() {
+            if let Some(first) = entries.iter().take(place).find(|it| it.key == *key) {
+                let line = first.at.line;
+                self.wrong(*at, format!("'{key}' is given twice, first on line {line}; keep one"));
+                continue;
+            }
             let field = tables.iter().flat_map(|table| table.iter()).find(|it| it.name == key);
             let Some(field) = field else {
                 let near = did_you_mean(key, names(tables));
@@ -296,7 +347,7 @@ impl<'a> Reader<'a> {
                 );
             }
         }
-        (self.problems.len() == before).then_some(Fields { at: node.at, values })
+        Some(Fields { at: node.at, values })
     }
 
     fn value(&mut self, node: &Node, name: &str, shape: &Shape) -> Option<Value> {
@@ -375,6 +426,7 @@ impl<'a> Reader<'a> {
             other => {
                 let quote = match other {
                     Yaml::Bool(_) | Yaml::Integer(_) | Yaml::Fraction => "; put it in quotes",
+                    Yaml::Map(_) => "; text that holds ': ' has to be in quotes",
                     _ => "",
                 };
                 self.wrong(node.at, format!("'{name}' is text, not {}{quote}", other.kind()));
@@ -442,11 +494,12 @@ impl<'a> Reader<'a> {
         if nodes.is_empty() {
             self.wrong(node.at, "'steps' is empty; an operation does something");
         }
-        let before = self.problems.len();
         self.within_steps = true;
-        let steps = nodes.iter().filter_map(|node| self.step(node)).collect();
+        let steps: Vec<_> = nodes.iter().filter_map(|node| self.step(node)).collect();
         self.within_steps = false;
-        (self.problems.len() == before).then_some(Value::Steps(steps))
+        self.steps_are_right = steps.len() == nodes.len();
+        // Those that are right may be found wrong together with others.
+        Some(Value::Steps(steps))
     }
 
     fn step(&mut self, node: &Node) -> Option<(&'static Verb, Fields)> {

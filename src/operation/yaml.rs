@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
 use super::problem::{At, Problem};
 
@@ -51,19 +51,62 @@ impl Yaml {
     }
 }
 
-/// Reads one document.
+/// Reads one document. Keys that are given twice stay in it, for the reader to tell.
 pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
     // `y`, `no` and `on` are text, as in YAML 1.2: a file's content may well be one of them.
-    let options = serde_saphyr::options! { strict_booleans: true };
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+    };
     serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
         let at = error
             .location()
             .map_or(At { line: 1, column: 1 }, |it| At { line: it.line(), column: it.column() });
-        let message = error.without_snippet().to_string();
-        // The position is printed in front of every problem; once is enough.
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        Problem::new(at, message)
+        Problem::new(at, in_words(error.without_snippet()))
     })
+}
+
+/// What the parser says of mistakes that are made often, by a part of it, and what to do.
+const HINTS: &[(&str, &str)] = &[
+    (
+        "mapping values are not allowed",
+        "a key with a value does not belong here: text that holds ': ' has to be in quotes, and the \
+         keys of one map begin in the same column",
+    ),
+    (
+        "did not find expected ',' or '}'",
+        "neither ',' nor '}' follows: text that holds ': ' or ', ' has to be in quotes",
+    ),
+    (
+        "did not find expected ',' or ']'",
+        "neither ',' nor ']' follows: text that holds ': ' or ', ' has to be in quotes",
+    ),
+    (
+        "did not find expected '-' indicator",
+        "an item of the list, or the end of the list, is expected here: the '-' of one list stand \
+         in the same column",
+    ),
+    ("tabs disallowed", "a tab: indent with spaces"),
+    ("unexpected character", "no text begins with this character: put it in quotes"),
+    (
+        "illegal placement of ':'",
+        "no key can be here: close the bracket or brace that was opened before it",
+    ),
+    ("unclosed quote", "the quote is not closed"),
+];
+
+/// A parser's error in words that say what to do.
+fn in_words(error: &serde_saphyr::Error) -> String {
+    if let serde_saphyr::Error::MultipleDocuments { .. } = error {
+        return "a second document begins here, and a file holds one operation; put the other into \
+                a file of its own"
+            .into();
+    }
+    let message = error.to_string();
+    // The position is printed in front of every problem; once is enough.
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let hint = HINTS.iter().find(|(part, _)| message.contains(part));
+    hint.map_or(message, |(_, words)| words).to_owned()
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -155,11 +198,23 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_document_says_where() {
-        let problem = parse("a: [1\nb: 2\n").unwrap_err();
-        assert!(problem.at.line >= 1, "{problem:?}");
-        let problem = parse("a: 1\na: 2\n").unwrap_err();
-        assert_eq!(problem.at.line, 2, "{problem:?}");
-        assert!(!problem.message.is_empty());
+    fn a_broken_document_says_where_and_what_to_do() {
+        for (text, line, column, part) in [
+            ("a: [1\nb: 2\n", 2, 2, "close the bracket"),
+            ("a: [1\n", 1, 4, "unclosed"),
+            ("a: b: c\n", 1, 5, "': ' has to be in quotes"),
+            ("a: {b: c: d}\n", 1, 9, "has to be in quotes"),
+            ("a: [b: c: d]\n", 1, 9, "has to be in quotes"),
+            ("a: 1\n  b: 2\n", 2, 4, "begin in the same column"),
+            ("a:\n  - b: 1\n   - c: 2\n", 3, 4, "stand in the same column"),
+            ("a: 1\n---\na: 2\n", 3, 1, "a second document begins here"),
+            ("a:\n\t- b\n", 2, 2, "indent with spaces"),
+            ("a: @b\n", 1, 4, "put it in quotes"),
+            ("a: \"b\n", 1, 4, "the quote is not closed"),
+        ] {
+            let problem = parse(text).unwrap_err();
+            assert!(problem.message.contains(part), "{text}: {problem:?}");
+            assert_eq!(problem.at, At { line, column }, "{text}: {problem:?}");
+        }
     }
 }

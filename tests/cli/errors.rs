@@ -66,3 +66,48 @@ fn a_new_file_needs_a_folder() {
     }
     assert_eq!(fs::read(place.image()).unwrap(), before);
 }
+
+#[test]
+fn what_is_named_and_is_not_there_is_an_error_of_one_kind() {
+    let place = Place::new();
+    for words in [
+        "audit --operations-dir nodir image.qcow2",
+        "seal --operations-dir nodir image.qcow2",
+        "seal --list-operations --operations-dir nodir",
+        "operations --operations-dir nodir",
+        "operations machine-id --operations-dir nodir",
+    ] {
+        assert_eq!(place.expect(words, 1).1, "sysprep-rs: nodir: no such folder\n", "{words}");
+    }
+    for (words, file) in [
+        ("audit nofile", "nofile"),
+        ("recover nofile", "nofile"),
+        ("seal --plan nofile image.qcow2", "nofile"),
+    ] {
+        let (_, error) = place.expect(words, 1);
+        assert_eq!(error, format!("sysprep-rs: {file}: no such file\n"), "{words}");
+    }
+    let (_, error) = place.expect("operations --operations-dir image.qcow2", 1);
+    assert!(error.starts_with("sysprep-rs: image.qcow2: Not a directory"), "{error}");
+}
+
+#[test]
+fn check_tells_every_problem_of_every_file() {
+    let place = Place::new();
+    let good = "name: own\nsummary: Own\nwhy: So.\nclass: log\ndefault: true\nsteps:\n";
+    fs::write(place.path("good.yaml"), format!("{good}  - remove: /x\n")).unwrap();
+    fs::write(place.path("two.yaml"), format!("{good}  - remove: /x\n---\nname: b\n")).unwrap();
+    fs::write(place.path("colon.yaml"), good.replace("Own", "Remove: all")).unwrap();
+    let words = "check missing.yaml two.yaml good.yaml colon.yaml";
+    let (text, error) = place.expect(words, 1);
+    assert_eq!(text, "good.yaml: own is right, 1 step\n");
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    assert!(lines[0].starts_with("missing.yaml: no such file"), "{error}");
+    assert!(lines[1].starts_with("two.yaml:9:1: a second document begins here"), "{error}");
+    assert!(lines[2].starts_with("colon.yaml:2:16: ") && lines[2].contains("quotes"), "{error}");
+    let found = place.json(&words.replace("check", "check --json"), 1);
+    let found = found.as_array().unwrap();
+    let line: Vec<Option<u64>> = found.iter().map(|it| it["line"].as_u64()).collect();
+    assert_eq!(line, [None, Some(9), Some(2)]);
+}

@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sysprep_rs::operation::Catalogue;
 
 use super::{Place, root_filesystem};
 use crate::support::oracle;
@@ -162,4 +165,74 @@ fn exit_code_3_says_why_in_one_closing_line() {
     // Nothing to attend to, nothing said.
     place.expect("seal -q image.qcow2", 0);
     assert!(!last("audit image.qcow2", 0).0.contains("Exit code"));
+}
+
+/// Everything that a step of a file says, at any depth.
+fn leaves(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::Array(list) => list.iter().for_each(|it| leaves(it, into)),
+        Value::Object(fields) => fields.values().for_each(|it| leaves(it, into)),
+        Value::String(text) => into.push(text.clone()),
+        other => into.push(other.to_string()),
+    }
+}
+
+#[test]
+fn an_operation_is_explained_to_the_last_argument() {
+    let place = Place::new();
+    for operation in Catalogue::embedded().unwrap().operations() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&operation.file);
+        let file: Value = serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        let (text, _) = place.expect(&format!("operations {}", operation.name), 0);
+        let described = place.json(&format!("operations --json {}", operation.name), 0);
+        let mut said = Vec::new();
+        leaves(&file["steps"], &mut said);
+        let mut in_json = Vec::new();
+        leaves(&described["steps"], &mut in_json);
+        for leaf in said.into_iter().filter(|leaf| !leaf.contains('{')) {
+            let quoted = Value::String(leaf.clone()).to_string();
+            assert!(text.contains(&leaf) || text.contains(&quoted), "{leaf} is not in\n{text}");
+            assert!(in_json.contains(&leaf), "{leaf} is not in\n{described}");
+        }
+    }
+    let folder = place.path("mine");
+    fs::create_dir(&folder).unwrap();
+    let steps = r#"- set-key: { paths: "/etc/{app}.ini", format: ini, section: a, key: id, value: " x" }
+- edit: { paths: /etc/b, replace: { match: "^a=(.*)$", with: "b=$1", first: true }, insert: { line: "c", after: "^d" }, delete-lines: ["^e", "^f"] }
+- write: { path: /etc/g, content: "one\ntwo\n", mode: "0640", owner: root, only-if: missing }
+- remove: { paths: /h/*, keep: "/h/{app}", containing: "i", unless: "" }
+"#;
+    let text = format!(
+        "name: own\nsummary: Own\nwhy: So.\nclass: log\ndefault: true\nparameters:\n\
+         - {{ name: app, type: text, default: my, help: Which }}\nsteps:\n{steps}"
+    );
+    fs::write(folder.join("own.yaml"), text).unwrap();
+    let (text, _) = place.expect("operations own --operations-dir mine", 0);
+    let shown = r#"
+steps
+  set-key
+    paths    /etc/my.ini
+    format   ini
+    section  a
+    key      id
+    value    " x"
+  edit
+    paths         /etc/b
+    replace       first true, match "^a=(.*)$", with "b=$1"
+    delete-lines  ^e
+                  ^f
+    insert        after "^d", line "c"
+  write
+    path     /etc/g
+    mode     0640
+    owner    root
+    content  "one\ntwo\n"
+    only-if  missing
+  remove
+    paths       /h/*
+    keep        /h/my
+    containing  i
+    unless      ""
+"#;
+    assert!(text.contains(shown), "{text}");
 }

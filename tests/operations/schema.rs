@@ -148,7 +148,12 @@ steps:
   - remove: [/x]
     truncate: [/x]
   - remove: []
+  - edit: { paths: /x, delete-lines: a, delete-lines: b }
 extra: 1
+parameters:
+  - { name: p, type: integer, default: x, help: A number }
+  - { name: p, type: text, default: x, help: A text }
+why: twice
 "#;
     let error = Operation::from_yaml("bad.yaml", text).unwrap_err();
     let shown = error.to_string();
@@ -170,13 +175,23 @@ extra: 1
         "bad.yaml:11:31: 'mode' is text, not a number; put it in quotes",
         "bad.yaml:12:38: 'delete-lines': not a regular expression",
         "bad.yaml:14:5: a step has one key, its verb, not 2",
-        "bad.yaml:17:1: unknown field 'extra'",
+        "bad.yaml:18:1: unknown field 'extra'",
+        // What fits each field and is wrong together, in the same go.
+        "bad.yaml:10:5: 'names' and 'under' go together",
+        "bad.yaml:13:5: give either 'value' or 'remove: true'",
+        "bad.yaml:16:5: the step names no path",
+        "bad.yaml:17:41: 'delete-lines' is given twice, first on line 17; keep one",
+        "bad.yaml:20:40: 'default': 'x' is not a whole number",
+        "bad.yaml:21:13: the parameter 'p' is declared twice",
+        "bad.yaml:22:1: 'why' is given twice, first on line 3; keep one",
     ] {
         assert!(shown.contains(wanted), "no «{wanted}» in\n{shown}");
     }
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines.len(), error.problems.len());
     assert!(error.problems.is_sorted());
+    // A step that is not understood may use a parameter.
+    assert!(!shown.contains("no step uses"), "{shown}");
 }
 
 #[test]
@@ -213,11 +228,21 @@ fn what_fits_each_field_can_still_be_wrong_together() {
         assert!(error.contains(wanted), "no «{wanted}» in\n{error}");
     }
     let error = with("  - remove: [/x]\n", "default: true\n").unwrap_err();
-    assert!(error.starts_with("x.yaml:6:1: ") && error.contains("default"), "{error}");
-    let text =
-        "name: x\nsummary: A thing.\nwhy: So.\nclass: log\ndefault: true\nsteps: [{touch: /x}]\n";
-    let error = Operation::from_yaml("x.yaml", text).unwrap_err().to_string();
-    assert_eq!(error, "x.yaml:2:10: 'summary' ends with a period; leave it out");
+    assert_eq!(error, "x.yaml:6:1: 'default' is given twice, first on line 5; keep one");
+    let text = format!(
+        "name: x\nsummary: A thing.\nwhy: So.\nclass: logs\ndefault: true\n{parameter}\
+         steps: [{{touch: /x}}, {{remove: []}}]\n"
+    );
+    let error = Operation::from_yaml("x.yaml", &text).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 4, "{error}");
+    assert_eq!(lines[0], "x.yaml:2:10: 'summary' ends with a period; leave it out");
+    assert!(lines[1].starts_with("x.yaml:4:8: 'class': 'logs' is not one of"), "{error}");
+    assert_eq!(
+        lines[2],
+        "x.yaml:6:22: no step uses the parameter 'p'; write '{p}' where it belongs"
+    );
+    assert!(lines[3].starts_with("x.yaml:7:23: the step names no path"), "{error}");
 }
 
 #[test]

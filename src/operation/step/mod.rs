@@ -85,6 +85,17 @@ pub struct Step {
     pub when: When,
     /// What it does.
     pub does: Arc<dyn Propose>,
+    /// What it was made from.
+    pub(crate) given: Fields,
+}
+
+impl Step {
+    /// The verb's arguments as they are given, parameters filled in, in the order that the verb's
+    /// tables have.
+    pub fn arguments(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let verb = VERBS.iter().find(|verb| verb.name == self.verb);
+        verb.map_or_else(Vec::new, |verb| self.given.given(verb.fields))
+    }
 }
 
 /// A step that can be worked out.
