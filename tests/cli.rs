@@ -1,6 +1,7 @@
 //! The program as a user runs it, on the image that the repository carries.
 
 mod errors;
+mod plans;
 mod printed;
 mod virt_sysprep;
 
@@ -126,68 +127,6 @@ fn a_filesystem_that_cannot_be_edited_has_one_line() {
     // Each with -v.
     let text = String::from_utf8(place.run("audit -v root.ext4").stdout).unwrap();
     assert!(text.lines().filter(|line| line.starts_with("Left alone")).count() > 10, "{text}");
-}
-
-#[test]
-fn an_approved_plan_is_applied_exactly_and_only_to_what_it_saw() {
-    let place = Place::new();
-    fs::copy(IMAGE, place.path("other.qcow2")).unwrap();
-    place.expect("audit --save-plan plan.json image.qcow2", 3);
-    let report = place.json("seal --json --plan plan.json image.qcow2", 0);
-    assert_eq!(report["sealed"]["output"], Value::Null);
-    let proofs = report["sealed"]["proofs"].to_string();
-    assert!(proofs.contains("planning again yields nothing"), "{proofs}");
-    assert_eq!(report["sealed"]["not_proved"], Value::Null);
-    place.expect("audit image.qcow2", 0);
-    // The same plan again: what it saw is gone.
-    let before = fs::read(place.image()).unwrap();
-    let (_, error) = place.expect("seal --plan plan.json image.qcow2", 1);
-    assert!(error.lines().count() == 1 && error.contains("changed"), "{error}");
-    assert!(error.len() < 300 && error.contains(" more"), "a stale plan in a short line: {error}");
-    assert_eq!(fs::read(place.image()).unwrap(), before);
-    // The plan applies to an equal image, and gives equal bytes.
-    place.expect("seal --plan plan.json other.qcow2", 0);
-    assert_eq!(fs::read(place.path("other.qcow2")).unwrap(), before);
-}
-
-#[test]
-fn a_plan_is_planned_again_with_its_own_operations_and_with_no_others() {
-    let place = Place::new();
-    fs::copy(IMAGE, place.path("other.qcow2")).unwrap();
-    let folder = place.path("mine");
-    fs::create_dir(&folder).unwrap();
-    let own = |path: &str| {
-        let text = format!(
-            "name: own\nsummary: Own\nwhy: So.\nclass: log\ndefault: true\nparameters:\n\
-             - {{ name: at, type: text, default: /etc/none, help: Which }}\n\
-             steps:\n- remove: ['{{at}}', {path}]\n"
-        );
-        fs::write(folder.join("own.yaml"), text).unwrap();
-    };
-    own("/etc/none");
-    let dir = "--operations-dir mine";
-    let plan = format!("audit -q --save-plan plan.json {dir} --set at=/etc/hostname image.qcow2");
-    place.expect(&plan, 3);
-    // Not there, or another by now: said, and the plan is applied all the same.
-    for (folder, why) in [("", "'own' is not here"), (dir, "'own' here is not the plan's")] {
-        own("/etc/other");
-        fs::copy(IMAGE, place.path("image.qcow2")).unwrap();
-        let words = format!("seal --plan plan.json image.qcow2 {folder}");
-        let (text, _) = place.expect(words.trim(), 0);
-        let said = format!("Not proved: planning again yields nothing: the operation {why}");
-        assert!(text.contains(&said) && !text.contains("Proved: planning"), "{text}");
-    }
-    own("/etc/none");
-    let (text, _) = place.expect(&format!("seal --plan plan.json other.qcow2 {dir}"), 0);
-    assert!(text.contains("Proved: planning again yields nothing"), "{text}");
-    // A plan that leaves something out is no less exactly what is done.
-    fs::copy(IMAGE, place.path("image.qcow2")).unwrap();
-    let mut plan: Value =
-        serde_json::from_slice(&fs::read(place.path("plan.json")).unwrap()).unwrap();
-    plan["changes"].as_array_mut().unwrap().pop();
-    fs::write(place.path("plan.json"), plan.to_string()).unwrap();
-    let (text, _) = place.expect(&format!("seal --plan plan.json image.qcow2 {dir}"), 0);
-    assert!(text.contains("Not proved: planning again yields nothing: the plan is not"), "{text}");
 }
 
 #[test]

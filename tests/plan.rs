@@ -45,7 +45,8 @@ fn a_path_that_several_operations_want_is_changed_once() {
     );
     for name in ["backup-files", "tmp-files"] {
         let outcome = plan.outcomes.iter().find(|it| it.operation == name).unwrap();
-        assert_eq!((&outcome.outcome, outcome.changes), (&Outcome::Changed, 2), "{name}");
+        let changes = plan.changes_by(0, name).count();
+        assert_eq!((&outcome.outcome, changes), (&Outcome::Changed, 2), "{name}");
     }
 }
 
@@ -93,7 +94,7 @@ fn a_wrong_plan_file_says_where() {
     let error = wrong("\"before\": \"", "\"before\": \"x");
     assert_eq!(error.line, line("\"before\": \""), "{error}");
     assert!(error.message.contains("64 hexadecimal digits"), "{error}");
-    assert!(wrong("\"schema\": 1", "\"schema\": 2").message.contains("schema 2"));
+    assert!(wrong("\"schema\": 2", "\"schema\": 1").message.contains("schema 1"));
     assert!(wrong("\"id\": 2", "\"id\": 7").message.contains("change 7"));
     assert!(wrong("\"do\": \"remove\"", "\"do\": \"format\"").message.contains("format"));
     assert!(Plan::from_json("{").is_err());

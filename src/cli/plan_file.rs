@@ -1,11 +1,12 @@
 //! Plans as files: saved by `audit`, applied by `seal`, and planned again to prove the result.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sysprep_rs::image::Image;
 use sysprep_rs::operation::Operation;
-use sysprep_rs::plan::{PLAN_BYTES, Plan};
+use sysprep_rs::plan::{self, Change, PLAN_BYTES, Plan};
 use sysprep_rs::text_file;
 
 use super::catalogue;
@@ -34,13 +35,59 @@ pub(crate) fn load(file: &Path) -> Result<Plan, Failure> {
     Plan::from_json(&text).map_err(|it| Failure::new(format!("{}:{it}", file.display())))
 }
 
-/// The operations to plan again with once the plan is applied; the inner error is why that would
-/// prove nothing about this plan.
-pub(crate) fn operations(
-    plan: &Plan,
-    opened: &Opened,
-    folders: &[PathBuf],
-) -> Result<Result<Vec<Operation>, String>, Failure> {
+/// A plan from a file, and what planning again says of it.
+pub(crate) struct Approved {
+    /// What is done: the file's changes, and nothing but what the file says.
+    pub(crate) plan: Plan,
+    /// What is told of it where it is not all that the file says: only the changes are the file's,
+    /// the rest comes from planning again.
+    pub(crate) told: Option<Plan>,
+    /// The operations to plan again with once the plan is applied, or why that would prove nothing
+    /// about this plan.
+    pub(crate) operations: Result<Vec<Operation>, String>,
+}
+
+impl Approved {
+    /// Plans again with the plan's own operations, and compares.
+    ///
+    /// A file says how much goes where, for people to approve: a file that says it wrongly is
+    /// refused.
+    pub(crate) fn new(
+        plan: Plan,
+        file: &Path,
+        opened: &Opened,
+        folders: &[PathBuf],
+    ) -> Result<Self, Failure> {
+        let again = operations(&plan, folders)?.and_then(|operations| {
+            match opened.plan(&operations, plan.now, plan.keep_free_space) {
+                Ok(again) => Ok((operations, again)),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        let (operations, told) = match again {
+            Ok((operations, again)) => {
+                // A plan that was shortened by hand leaves on purpose what its operations would
+                // change.
+                let operations = if again.changes == plan.changes {
+                    Ok(operations)
+                } else {
+                    Err("the plan is not all that its operations would change".into())
+                };
+                let changes = attributed(&plan.changes, &again.changes);
+                let filesystems = plan.filesystems.clone();
+                (operations, Some(Plan { changes, filesystems, ..again }))
+            }
+            Err(why) => (Err(why), None),
+        };
+        if operations.is_err() {
+            check_counts(&plan, file, opened)?;
+        }
+        Ok(Self { plan, told, operations })
+    }
+}
+
+/// The plan's own operations, where they are here; the inner error is which is not.
+fn operations(plan: &Plan, folders: &[PathBuf]) -> Result<Result<Vec<Operation>, String>, Failure> {
     let catalogue = catalogue::load(folders)?;
     let mut operations = Vec::new();
     for planned in &plan.operations {
@@ -58,10 +105,37 @@ pub(crate) fn operations(
         }
         operations.push(operation);
     }
-    // A plan that was shortened by hand leaves on purpose what its operations would change.
-    Ok(match opened.plan(&operations, plan.now, plan.keep_free_space) {
-        Ok(same) if same.changes == plan.changes => Ok(operations),
-        Ok(_) => Err("the plan is not all that its operations would change".into()),
-        Err(error) => Err(error.to_string()),
-    })
+    Ok(Ok(operations))
+}
+
+/// Changes with who asks for each, and why, from the same changes planned again.
+fn attributed(changes: &[Change], again: &[Change]) -> Vec<Change> {
+    let by_path: BTreeMap<_, _> = again.iter().map(|it| ((it.guest, &it.path), it)).collect();
+    let attributed = |change: &Change| match by_path.get(&(change.guest, &change.path)) {
+        Some(same) if same.action == change.action => Change { id: change.id, ..(*same).clone() },
+        _ => change.clone(),
+    };
+    changes.iter().map(attributed).collect()
+}
+
+/// Makes sure that the plan counts what is there.
+fn check_counts(plan: &Plan, file: &Path, opened: &Opened) -> Result<(), Failure> {
+    for change in &plan.changes {
+        let found = opened.disk.filesystems.iter().find(|it| it.volume == change.volume);
+        // What is not there, or not as it was, is for staging to tell.
+        let Some(Ok(fs)) = found.map(|it| &it.fs) else { continue };
+        let Ok(seen) = plan::seen(&**fs, &change.fs_path, &change.action) else { continue };
+        let counted = seen.objects == change.objects && seen.action == change.action;
+        if seen.digest == change.before && !counted {
+            return Err(Failure::at(
+                file,
+                format!(
+                    "change {} says something else of {} than what is there; the file was edited, \
+                     so plan again",
+                    change.id, change.path
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

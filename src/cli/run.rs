@@ -22,6 +22,7 @@ use super::attention::Attention;
 use super::failure::Failure;
 use super::opened::Opened;
 use super::output::Output;
+use super::plan_file::Approved;
 use super::stopwatch::Stopwatch;
 use super::{catalogue, out, own_files, plan_file};
 
@@ -165,30 +166,31 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let mut watch = Stopwatch::new(&args.say);
     // The new file is another: the source only has to be read.
     let access = if output.is_some() || args.dry_run { Access::Audit } else { Access::Seal };
-    let mut operations = match args.plan {
+    let selected = match args.plan {
         Some(_) => Vec::new(),
         None => selected(&args.select)?,
     };
-    let planned = args.plan.as_deref().map(plan_file::load).transpose()?;
+    let planned =
+        args.plan.as_deref().map(|file| plan_file::load(file).map(|it| (it, file))).transpose()?;
     let path = args.image.path()?;
     let opened = watch.stage("open", || Opened::open(path, &args.image.open, access))?;
     if let Some(output) = &output {
         own_files::refuse("--output", &output.path, &opened.image)?;
     }
-    let mut not_proved = Vec::new();
-    let plan = match planned {
-        None => watch
-            .stage("plan", || make_plan(&opened, &operations, now, args.select.keep_free_space))?,
-        Some(plan) => {
+    let Approved { plan, told, operations } = match planned {
+        None => {
+            let keep = args.select.keep_free_space;
+            let plan = watch.stage("plan", || make_plan(&opened, &selected, now, keep))?;
+            Approved { plan, told: None, operations: Ok(selected) }
+        }
+        Some((plan, file)) => {
             let folders = &args.select.operations_dir;
-            match watch.stage("plan", || plan_file::operations(&plan, &opened, folders))? {
-                Ok(same) => operations = same,
-                Err(why) => not_proved.push(format!("planning again yields nothing: {why}")),
-            }
-            plan
+            watch.stage("plan", || Approved::new(plan, file, &opened, folders))?
         }
     };
-    let mut report = report_of(Command::Seal, &opened, &plan)?;
+    let told = told.as_ref().unwrap_or(&plan);
+    let mut report = report_of(Command::Seal, &opened, told)?;
+    report.plan = plan.digest().map_err(Failure::new)?;
     if args.say.digest {
         report.found.image.sha256 =
             Some(watch.stage("digest", || sha256(&opened.path, &opened.image))?);
@@ -199,7 +201,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
         say(&report, Some(&opened), &args.say)?;
         return Ok(ExitCode::SUCCESS);
     }
-    can_be_sealed(&opened, &plan)?;
+    can_be_sealed(&opened, told)?;
     // What goes can be named only while it is there.
     let begun = args.say.verbose && is_text(&args.say);
     if begun {
@@ -214,6 +216,10 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     };
     let staged =
         watch.during("stage", || apply::stage_in(&opened.image, &plan, &folder)).map_err(failed)?;
+    let (operations, not_proved) = match operations {
+        Ok(operations) => (operations, None),
+        Err(why) => (Vec::new(), Some(format!("planning again yields nothing: {why}"))),
+    };
     let replan = |disk: &Disk| {
         let options = PlanOptions {
             image: plan.image.clone(),
@@ -226,7 +232,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
             .map_err(|error| PlanError::Guest(VolumeId("disk".into()), StepError::Guest(error)))?;
         plan::plan(&guests, &operations, &options)
     };
-    let replan: Option<Replan<'_>> = if not_proved.is_empty() { Some(&replan) } else { None };
+    let replan: Option<Replan<'_>> = if not_proved.is_none() { Some(&replan) } else { None };
     let verified =
         watch.during("verify", || staged.verify(args.verify.into(), replan)).map_err(failed)?;
     let committed = watch.during("write", || match &output {
@@ -342,7 +348,11 @@ fn can_be_sealed(opened: &Opened, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn sealed(committed: &Committed, output: Option<&Output>, not_proved: Vec<String>) -> SealReport {
+fn sealed(
+    committed: &Committed,
+    output: Option<&Output>,
+    not_proved: Option<String>,
+) -> SealReport {
     let mut proofs: Vec<String> = committed.proofs.iter().map(ToString::to_string).collect();
     if committed.replanned {
         proofs.push("planning again yields nothing".into());
@@ -360,7 +370,7 @@ fn sealed(committed: &Committed, output: Option<&Output>, not_proved: Vec<String
             })
             .collect(),
         proofs,
-        not_proved,
+        not_proved: not_proved.into_iter().collect(),
         written: committed.bytes_written,
         discarded: committed.bytes_punched,
         file_size: committed.after.file,

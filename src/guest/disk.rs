@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::facts::Reader;
 use super::fstab::{self, Line, Named, Source};
 use super::tree::{Mount, Tree};
-use super::{Guest, GuestError};
+use super::{Guest, GuestError, Unseen};
 use crate::block::{ReadBlocks, Window};
 use crate::fs::{self, FsDriver, FsError, Kind, ReadFs};
 use crate::path::{GuestPath, escape};
@@ -165,7 +165,7 @@ impl Disk {
         named: &[Named],
         taken: &mut HashSet<VolumeId>,
         notes: &mut Vec<String>,
-        unseen: &mut Vec<(GuestPath, String)>,
+        unseen: &mut Vec<Unseen>,
     ) -> Tree {
         let mut tree = Tree::single(root.named.id.clone(), Arc::clone(root.fs));
         let fstab = GuestPath::root().join(b"etc").join(b"fstab");
@@ -174,12 +174,16 @@ impl Disk {
             Ok(None) => return tree,
             Err(error) => {
                 notes.push(format!("fstab: not read, so nothing is mounted: {error}"));
+                let reason = "not read, so what it mounts was not looked at".into();
+                unseen.push(Unseen { path: fstab, reason });
                 return tree;
             }
         };
         let (lines, cut) = fstab::parse(&text);
         if cut {
             notes.push("fstab: too long, its last lines are not mounted".into());
+            let reason = "too long, so what its last lines mount was not looked at".into();
+            unseen.push(Unseen { path: fstab, reason });
         }
         let mut wanted = Vec::new();
         let mut root_disk = None;
@@ -212,7 +216,8 @@ impl Disk {
                     .and_then(|volume| self.find(volume, opened))
                     .inspect_err(|why| {
                         if unread && may_be_here(&source) && !line.has_option(b"noauto") {
-                            unseen.push((at.clone(), why.clone()));
+                            let reason = format!("{why}: what is there was not looked at");
+                            unseen.push(Unseen { path: at.clone(), reason });
                         }
                     })
                     .and_then(|found| mounting.volume(&line, &at, found)),
@@ -244,10 +249,7 @@ impl Disk {
 
 /// Whether what a line names can be in this image, in a container that is not opened perhaps.
 fn may_be_here(source: &Source) -> bool {
-    match source {
-        Source::Elsewhere(why) => why.ends_with("which is not opened"),
-        _ => true,
-    }
+    !matches!(source, Source::Elsewhere(_))
 }
 
 /// Notes a root line that is about another filesystem than the one the file is on.

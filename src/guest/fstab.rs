@@ -47,7 +47,9 @@ pub(super) enum Source {
     Bind(GuestPath, bool),
     /// Nothing on a disk: `proc`, `tmpfs`, swap space. Not worth a note.
     Nothing,
-    /// Something that cannot be in this image, or that we do not open; why.
+    /// Something that may be in this image, in a container that is not opened; what.
+    Contained(&'static str),
+    /// Something that cannot be in this image, or that has no name by which to find it; why.
     Elsewhere(&'static str),
 }
 
@@ -207,10 +209,10 @@ pub(super) fn source(line: &Line) -> Source {
         || device.starts_with("dm-")
         || device.matches('/').count() == 1
     {
-        return Source::Elsewhere("on LVM or another mapped device, which is not opened");
+        return Source::Contained("on LVM or another mapped device, which is not opened");
     }
     if device.starts_with("md") {
-        return Source::Elsewhere("on a software RAID, which is not opened");
+        return Source::Contained("on a software RAID, which is not opened");
     }
     kernel_name(device).unwrap_or(Source::Elsewhere("not a disk of this image"))
 }
@@ -343,7 +345,7 @@ pub(super) fn volume_of<'a>(
                 .ok_or("this image has no such partition")
         }
         Source::Bind(..) | Source::Nothing => Err("not a device"),
-        Source::Elsewhere(why) => Err(why),
+        Source::Contained(why) | Source::Elsewhere(why) => Err(why),
     }
 }
 
@@ -405,10 +407,10 @@ mod tests {
         ] {
             assert_eq!(source(&line(text)), expected, "{text}");
         }
+        for text in ["/dev/mapper/vg-root / xfs", "/dev/vg0/home /home ext4", "/dev/md0 /x ext4"] {
+            assert!(matches!(source(&line(text)), Source::Contained(_)), "{text}");
+        }
         for text in [
-            "/dev/mapper/vg-root / xfs",
-            "/dev/vg0/home /home ext4",
-            "/dev/md0 /x ext4",
             "/dev/sr0 /media/cdrom udf,iso9660 user,noauto",
             "/dev/root / ext4",
             "/dev/sda1x / ext4",

@@ -33,10 +33,18 @@ pub struct Guest {
     /// What was odd, one line each: `fstab` lines that are not mounted and why, files hidden
     /// under a mount point, facts that could not be read.
     pub notes: Vec<String>,
-    /// Mount points whose filesystem is in this image and was not opened, and why: what the guest
-    /// has there is not looked at.
-    pub unseen: Vec<(GuestPath, String)>,
+    /// What the guest has in this image and was not looked at.
+    pub unseen: Vec<Unseen>,
     accounts: Vec<Account>,
+}
+
+/// A part of a guest that is not looked at although it is, or may be, in the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// Where: a mount point, or the file that would say what is mounted.
+    pub path: GuestPath,
+    /// Why, and what that means.
+    pub reason: String,
 }
 
 impl Guest {

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::action::Action;
+use super::action::{Action, Objects, Replaced};
 use crate::digest::Digest;
 use crate::fs::{FsError, Kind, Node, ReadFs, Stat, Timestamp};
 use crate::path::{GuestPath, escape};
@@ -47,6 +47,17 @@ pub struct Shared {
     pub links: u32,
 }
 
+/// What an action finds at its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The digest of it (see [`before`]).
+    pub digest: Digest,
+    /// How many objects the action is about.
+    pub objects: Objects,
+    /// The action, whose counts and kinds are those of what is there.
+    pub action: Action,
+}
+
 /// The digest of what `action` would find at `path` (a path within `fs`).
 ///
 /// It is of absence where nothing is there; else of kind, mode, owner, size, times of content and
@@ -57,21 +68,61 @@ pub struct Shared {
 /// # Errors
 /// What the filesystem says; a tree that is not one (a loop, too deep).
 pub fn before(fs: &dyn ReadFs, path: &GuestPath, action: &Action) -> Result<Digest, FsError> {
+    Ok(seen(fs, path, action)?.digest)
+}
+
+/// What `action` would find at `path` (a path within `fs`), and how much of it.
+///
+/// # Errors
+/// As [`before`].
+pub fn seen(fs: &dyn ReadFs, path: &GuestPath, action: &Action) -> Result<Seen, FsError> {
+    let mut action = action.clone();
     let mut node = fs.root();
     for name in path.names() {
         match fs.lookup(node, name) {
             Ok(Some(next)) => node = next,
-            Ok(None) | Err(FsError::NotADirectory) => return Ok(absent()),
+            Ok(None) | Err(FsError::NotADirectory) => {
+                let kind = match &mut action {
+                    Action::CreateFile { replaces, .. } => Some((replaces, Kind::File)),
+                    Action::CreateDirectory { replaces, .. } => Some((replaces, Kind::Directory)),
+                    Action::CreateSymlink { replaces, .. } => Some((replaces, Kind::Symlink)),
+                    Action::Remove { .. } | Action::Update { .. } => None,
+                };
+                let objects = kind.map_or_else(Objects::default, |(replaces, kind)| {
+                    *replaces = None;
+                    Objects::one(kind)
+                });
+                return Ok(Seen { digest: absent(), objects, action });
+            }
             Err(error) => return Err(error),
         }
     }
-    match action {
-        Action::Update { content: Some(content), .. } if !content.is_empty() => {
-            with_content(fs, node)
+    let Stat { kind, size, .. } = fs.stat(node)?;
+    let replaced = |survey: &Survey| Replaced { kind, nodes: survey.nodes, bytes: survey.bytes };
+    let survey = match &mut action {
+        Action::Update { content, bytes_before, .. } => {
+            *bytes_before = if kind == Kind::File { size } else { 0 };
+            let digest = match content {
+                Some(content) if !content.is_empty() => with_content(fs, node)?,
+                _ => of_node(fs, node)?,
+            };
+            return Ok(Seen { digest, objects: Objects::one(kind), action });
         }
-        Action::Update { .. } => of_node(fs, node),
-        _ => Ok(survey(fs, node)?.digest),
-    }
+        Action::Remove { kind: planned, nodes, bytes } => {
+            let survey = survey(fs, node)?;
+            (*planned, *nodes, *bytes) = (kind, survey.nodes, survey.bytes);
+            survey
+        }
+        Action::CreateFile { replaces, .. }
+        | Action::CreateDirectory { replaces, .. }
+        | Action::CreateSymlink { replaces, .. } => {
+            let survey = survey(fs, node)?;
+            *replaces = Some(replaced(&survey));
+            survey
+        }
+    };
+    let objects = Objects::among(survey.nodes, survey.directories);
+    Ok(Seen { digest: survey.digest, objects, action })
 }
 
 /// The digest where nothing is.

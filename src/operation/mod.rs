@@ -24,7 +24,7 @@ mod when;
 mod yaml;
 
 pub use action::{Action, Objects, Replaced};
-pub use before::{Shared, before};
+pub use before::{Seen, Shared, before, seen};
 pub use catalogue::{Catalogue, CatalogueError, load_file};
 pub use draft::{CHANGES, Draft, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target};
 pub use load::{Class, DescribedStep, Description, Operation, Parameter, ParameterType};

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::outcome::{OperationOutcome, Outcome, Refusal};
-use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA};
+use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL};
 use crate::fs::Node;
 use crate::guest::Guest;
-use crate::operation::{CHANGES, Draft, Objects, Operation, Proposal, Refused, Shared, StepError};
+use crate::operation::{CHANGES, Draft, Operation, Proposal, Refused, Shared, StepError};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
@@ -52,7 +52,7 @@ pub fn plan(
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     let mut plan = Plan {
         schema: SCHEMA,
-        tool: concat!("sysprep-rs ", env!("CARGO_PKG_VERSION")).to_owned(),
+        tool: TOOL.to_owned(),
         image: options.image.clone(),
         now: options.now,
         keep_free_space: options.keep_free_space,
@@ -73,11 +73,11 @@ pub fn plan(
         let worked = work_out(guest, &sorted, options)
             .map_err(|error| PlanError::Guest(guest.root.clone(), error))?;
         add(&mut plan, number, &sorted, worked);
-        plan.refusals.extend(guest.unseen.iter().map(|(at, why)| Refusal {
+        plan.refusals.extend(guest.unseen.iter().map(|unseen| Refusal {
             guest: number,
-            operation: "all operations".to_owned(),
-            path: at.clone(),
-            reason: format!("{why}: what is there was not looked at"),
+            operation: None,
+            path: unseen.path.clone(),
+            reason: unseen.reason.clone(),
         }));
         if plan.changes.len() > CHANGES {
             return Err(PlanError::TooMany(CHANGES));
@@ -187,33 +187,22 @@ fn run(
 fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
     let name = |by: usize| operations.get(by).map(|it| it.name.clone()).unwrap_or_default();
     for (by, early) in worked.early.into_iter().enumerate() {
-        let mine = || worked.proposals.iter().filter(|proposal| proposal.by.contains(&by));
-        let changes = mine().count() as u64;
-        let mut objects = Objects::default();
-        mine().for_each(|it| objects += it.objects);
+        let changes = worked.proposals.iter().any(|proposal| proposal.by.contains(&by));
         let reason = worked.refused.iter().find(|refused| refused.by == by);
         let outcome = match (early, reason) {
             (Some(early), _) => early,
-            (None, _) if changes > 0 => Outcome::Changed,
+            (None, _) if changes => Outcome::Changed,
             (None, Some(refused)) => {
                 Outcome::Refused(format!("{}: {}", refused.path, refused.reason))
             }
             (None, None) => Outcome::AlreadyClean,
         };
-        plan.outcomes.push(OperationOutcome {
-            guest,
-            operation: name(by),
-            outcome,
-            changes,
-            files: objects.files,
-            directories: objects.directories,
-            bytes: mine().map(|it| it.action.bytes()).fold(0, u64::saturating_add),
-        });
+        plan.outcomes.push(OperationOutcome { guest, operation: name(by), outcome });
     }
     for refused in worked.refused {
         plan.refusals.push(Refusal {
             guest,
-            operation: name(refused.by),
+            operation: Some(name(refused.by)),
             path: refused.path,
             reason: refused.reason,
         });

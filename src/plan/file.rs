@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::operation::Action;
 
 /// The format's number; a change that an older reader would misunderstand raises it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The longest plan there is. 50,000 changes of some 500 bytes are 25 MB; beside them, only files
 /// that an operation rewrites are in a plan, and 4 MiB of each at most.

@@ -16,7 +16,7 @@ use crate::operation::{Action, Class, Objects};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
-pub use crate::operation::before;
+pub use crate::operation::{Seen, before, seen};
 pub use build::{PlanError, plan};
 pub use file::{PLAN_BYTES, PlanFileError, SCHEMA};
 pub use outcome::{OperationOutcome, Outcome, Refusal};
@@ -24,6 +24,9 @@ pub use outcome::{OperationOutcome, Outcome, Refusal};
 /// The times that a plan can give to what is changed, in seconds since 1970: from then to May 2446,
 /// where ext4's 34 bits end. A filesystem that holds fewer takes the nearest.
 pub const TIMES: RangeInclusive<i64> = 0..=(1 << 34) - (1 << 31) - 1;
+
+/// This tool's name and version, as plans and reports have it.
+pub const TOOL: &str = concat!("sysprep-rs ", env!("CARGO_PKG_VERSION"));
 
 /// What identifies the image that a plan is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +143,20 @@ pub struct Plan {
     /// What stays readable although a name of it goes, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub residue: Vec<String>,
+}
+
+impl Plan {
+    /// The changes that an operation asks for in a guest, those that others ask for too included.
+    pub fn changes_by<'a>(
+        &'a self,
+        guest: u32,
+        operation: &'a str,
+    ) -> impl Iterator<Item = &'a Change> {
+        self.changes.iter().filter(move |it| {
+            it.guest == guest
+                && (it.operation == operation || it.also.iter().any(|also| also == operation))
+        })
+    }
 }
 
 /// What planning needs to know beside guests and operations.

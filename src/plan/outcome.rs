@@ -30,15 +30,6 @@ pub struct OperationOutcome {
     pub operation: String,
     /// What became of it.
     pub outcome: Outcome,
-    /// How many changes it is the reason of, those that others ask for too included.
-    pub changes: u64,
-    /// How many files and other objects that are no directories are removed, made or changed by
-    /// them.
-    pub files: u64,
-    /// How many directories are.
-    pub directories: u64,
-    /// How many bytes of content go by them.
-    pub bytes: u64,
 }
 
 /// A path that is left alone although an operation names it.
@@ -47,8 +38,9 @@ pub struct OperationOutcome {
 pub struct Refusal {
     /// Which guest, by its place in the plan.
     pub guest: u32,
-    /// The operation.
-    pub operation: String,
+    /// The operation; `None` where it is left alone by every one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
     /// The path in the guest.
     pub path: GuestPath,
     /// Why.

@@ -11,4 +11,4 @@ pub use inspection::{GuestReport, ImageReport, Inspection, MountReport, VolumeRe
 pub use run::{Command, FreedReport, OperationReport, PathReport, Report, SealReport, Totals};
 
 /// The number of the JSON's format; a change that a reader could trip over raises it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::operation::{Action, Class};
+use crate::operation::{Action, Class, Objects};
 use crate::path::GuestPath;
-use crate::plan::{Outcome, Plan, Refusal};
+use crate::plan::{Change, OperationOutcome, Outcome, Plan, Refusal, TOOL};
 use crate::volume::VolumeId;
 
 use super::Inspection;
@@ -40,6 +40,20 @@ pub struct PathReport {
     /// Other operations that ask for the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
+}
+
+impl PathReport {
+    fn of(change: &Change) -> Self {
+        Self {
+            path: change.path.clone(),
+            action: name(&change.action),
+            files: change.objects.files,
+            directories: change.objects.directories,
+            bytes: change.action.bytes(),
+            why: change.why.clone(),
+            also: change.also.clone(),
+        }
+    }
 }
 
 /// One operation in one guest.
@@ -163,28 +177,24 @@ impl Report {
         let operations = plan
             .outcomes
             .iter()
-            .map(|outcome| OperationReport {
-                guest: outcome.guest,
-                operation: outcome.operation.clone(),
-                class: class(&outcome.operation),
-                outcome: outcome.outcome.clone(),
-                files: outcome.files,
-                directories: outcome.directories,
-                bytes: outcome.bytes,
-                paths: plan
-                    .changes
-                    .iter()
-                    .filter(|it| it.guest == outcome.guest && it.operation == outcome.operation)
-                    .map(|change| PathReport {
-                        path: change.path.clone(),
-                        action: name(&change.action),
-                        files: change.objects.files,
-                        directories: change.objects.directories,
-                        bytes: change.action.bytes(),
-                        why: change.why.clone(),
-                        also: change.also.clone(),
-                    })
-                    .collect(),
+            .map(|OperationOutcome { guest, operation, outcome }| {
+                let mut objects = Objects::default();
+                let mut bytes = 0_u64;
+                for change in plan.changes_by(*guest, operation) {
+                    objects += change.objects;
+                    bytes = bytes.saturating_add(change.action.bytes());
+                }
+                let own = |it: &&Change| it.guest == *guest && it.operation == *operation;
+                OperationReport {
+                    guest: *guest,
+                    operation: operation.clone(),
+                    class: class(operation),
+                    outcome: outcome.clone(),
+                    files: objects.files,
+                    directories: objects.directories,
+                    bytes,
+                    paths: plan.changes.iter().filter(own).map(PathReport::of).collect(),
+                }
             })
             .collect();
         let mut totals = Totals::default();
@@ -199,7 +209,7 @@ impl Report {
         }
         Self {
             schema: super::SCHEMA,
-            tool: plan.tool.clone(),
+            tool: TOOL.to_owned(),
             command,
             found,
             plan: digest,

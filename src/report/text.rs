@@ -319,6 +319,7 @@ fn left_alone<'a>(
         let paths: BTreeSet<_> = refusals.iter().map(|refusal| &refusal.path).collect();
         if verbose || paths.len() <= LEFT_ALONE {
             for Refusal { path, operation, .. } in refusals {
+                let operation = operation.as_deref().unwrap_or("all operations");
                 line!(out, "Left alone: {path} ({operation}): {reason}")?;
             }
         } else {

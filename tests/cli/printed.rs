@@ -236,3 +236,24 @@ steps
 "#;
     assert!(text.contains(shown), "{text}");
 }
+
+#[test]
+fn an_fstab_that_cannot_be_read_is_something_to_attend_to() {
+    let place = Place::new();
+    let long = "#".repeat(2 << 20);
+    for (content, damage) in
+        [("/dev/sda9 /x ext4\n", Some("sif /etc/fstab flags 0x80800")), (&long, None)]
+    {
+        let image = guest(&place, "", &[("etc/fstab", content)]);
+        if let Some(damage) = damage {
+            let args = ["-w", "-R", damage, image.to_str().unwrap()];
+            oracle::succeed("debugfs", "e2fsprogs", &args);
+        }
+        let (text, error) = place.expect("seal guest.img", 3);
+        let left = "Left alone: /etc/fstab (all operations): not read, so what it mounts was not \
+                    looked at\n";
+        assert!(text.contains(left), "{text}");
+        assert!(error.contains("Exit code 3: 1 path left alone"), "{error}");
+        place.expect("audit -q guest.img", 3);
+    }
+}

@@ -391,6 +391,14 @@ fn an_fstab_that_is_no_file_mounts_nothing() {
     let fs = MemoryFs::new().file("/etc/os-release", "").huge("/etc/fstab", 10 << 30);
     let found = guests(vec![fs]);
     assert!(found[0].notes[0].contains("fstab: not read"), "{:?}", found[0].notes);
+    // It may have mounted what is in this image: that is to be attended to.
+    let unseen = &found[0].unseen[0];
+    assert_eq!(unseen.path.to_string(), "/etc/fstab");
+    assert_eq!(unseen.reason, "not read, so what it mounts was not looked at");
+    let long = "/dev/sda2 /a ext4\n".repeat(300);
+    let found = guests(vec![root(&long)]);
+    let unseen = found[0].unseen.iter().find(|it| it.path.to_string() == "/etc/fstab").unwrap();
+    assert!(unseen.reason.starts_with("too long, so what its last lines mount"), "{unseen:?}");
     let fs = MemoryFs::new().file("/etc/os-release", "").fifo("/etc/fstab");
     assert!(guests(vec![fs])[0].notes.is_empty());
 }
