@@ -4,6 +4,7 @@
 mod attributes;
 mod directories;
 mod inconsistent;
+mod links;
 mod states;
 
 use std::fs;

@@ -12,7 +12,7 @@ use crate::support::oracle::succeed;
 
 /// Runs debugfs commands on a copy of the image and edits that: it is refused with a text that has
 /// all of `expected` in it, also when new files are given what is called free.
-fn refused(what: &str, image: &Path, commands: &[String], expected: &[&str]) {
+pub(super) fn refused(what: &str, image: &Path, commands: &[String], expected: &[&str]) {
     let scratch = image.with_extension("damaged");
     fs::copy(image, &scratch).unwrap();
     let commands: Vec<Vec<u8>> = commands.iter().map(|line| line.clone().into_bytes()).collect();

@@ -53,7 +53,7 @@ impl Bitmap {
 
     /// Whether no bit of `from..end` is set.
     pub(super) fn is_free_from(&self, from: u32, end: u32) -> bool {
-        next(&self.now, from, true).is_none_or(|bit| bit >= end)
+        first_set(&self.now, from).is_none_or(|bit| bit >= end)
     }
 
     /// Sets bits that were clear.
@@ -118,6 +118,11 @@ pub(super) fn set(bytes: &mut [u8], bit: u32) {
     if let Some(byte) = bytes.get_mut((bit / 8) as usize) {
         *byte |= 1 << (bit % 8);
     }
+}
+
+/// The first bit that is set at or after `from`.
+pub(super) fn first_set(bytes: &[u8], from: u32) -> Option<u32> {
+    next(bytes, from, true)
 }
 
 /// Shows each run of clear bits.

@@ -1,13 +1,10 @@
-//! Whether the bitmaps call in use what is in use.
+//! Whether the block bitmaps call in use what is in use.
 //!
-//! Free space is discarded and given to new files, so a bitmap that calls a live block or inode
-//! free would cost a file. What every inode and every name refers to is held against the bitmaps
-//! before that.
+//! Free space is discarded and given to new files, so a bitmap that calls a live block free would
+//! cost a file. What every inode refers to is held against the bitmaps before that.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use super::bitmap::Bitmap;
 use super::store::Store;
 use crate::fs::FsError;
 use crate::fs::ext4::inode::Inode;
@@ -276,75 +273,13 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// The inodes that the bitmaps call in use, against the names in directories.
-pub(super) struct InUse {
-    per_group: u32,
-    /// A group's bits up to the last one that is set.
-    groups: Vec<Box<[u8]>>,
-    /// Those that this edit made, with how many names they were found to have: each was given one.
-    made: HashMap<u32, u32>,
-}
-
-impl InUse {
-    pub(super) fn new(store: &Store) -> Self {
-        let per_group = store.superblock.inodes_per_group();
-        Self { per_group, groups: Vec::new(), made: HashMap::new() }
-    }
-
-    /// Adds the next group's bitmap.
-    pub(super) fn push(&mut self, bitmap: &Bitmap) {
-        let bits = bitmap.as_bytes();
-        let bits = bits.get(..self.per_group.div_ceil(8) as usize).unwrap_or(bits);
-        let used = bits.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-        let first = u32::try_from(self.groups.len()).unwrap_or(u32::MAX) * self.per_group + 1;
-        if bitmap.is_changed() {
-            let made = (0..self.per_group)
-                .filter(|&bit| bitmap.is_set(bit) && !bitmap.was_set_before(bit));
-            self.made.extend(made.map(|bit| (first + bit, 0)));
-        }
-        // Whatever is set behind the last inode is padding.
-        self.groups.push(bits[..used].into());
-    }
-
-    /// Holds a name's inode against the bitmaps.
-    ///
-    /// # Errors
-    /// `Corrupt` when it is called free, or was when it was given to a new file.
-    pub(super) fn check(
-        &mut self,
-        directory: u32,
-        number: u32,
-        name: &[u8],
-    ) -> Result<(), FsError> {
-        let Some(index) = number.checked_sub(1) else { return Ok(()) };
-        let (group, bit) = (index / self.per_group, index % self.per_group);
-        let mut in_use = self.groups.get(group as usize).is_some_and(|bits| is_set(bits, bit));
-        if !matches!(name, b"." | b"..")
-            && let Some(names) = self.made.get_mut(&number)
-        {
-            *names += 1;
-            in_use &= *names == 1;
-        }
-        if in_use {
-            return Ok(());
-        }
-        Err(FsError::corrupt(
-            "inode bitmap",
-            format_args!("group {group}"),
-            format_args!(
-                "it calls inode {number} free, which directory inode {directory} names '{}'",
-                crate::path::escape(name)
-            ),
-        ))
-    }
-}
-
-fn is_set(bits: &[u8], bit: u32) -> bool {
+/// Whether a bit is set; bits outside are not.
+pub(super) fn is_set(bits: &[u8], bit: u32) -> bool {
     bits.get((bit / 8) as usize).is_some_and(|byte| byte >> (bit % 8) & 1 != 0)
 }
 
 /// Clears a run of bits; gives the first that was clear already.
-fn clear(bits: &mut [u8], from: u32, count: u32) -> Result<(), u32> {
+pub(super) fn clear(bits: &mut [u8], from: u32, count: u32) -> Result<(), u32> {
     let end = from.saturating_add(count);
     let mut bit = from;
     while bit < end {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::claims::InUse;
+use super::names::Names;
 use super::store::Store;
 use crate::fs::ext4::dir::{self, Format, Record};
 use crate::fs::ext4::features::{compat, incompat};
@@ -673,20 +673,18 @@ fn narrow(logical: u64) -> Result<u32, FsError> {
 ///
 /// # Errors
 /// `Corrupt`.
-pub(super) fn seal(store: &Store, number: u32, in_use: &mut InUse) -> Result<(), FsError> {
+pub(super) fn seal(store: &Store, number: u32, names: &mut Names<'_>) -> Result<(), FsError> {
     let inode = store.inode(number)?;
-    // The number of a removed directory may be another object's since. Records of encrypted
-    // directories that ignore case have bytes behind their names.
-    if inode.kind() != Some(Kind::Directory) || inode.has_flag(ENCRYPT) {
+    names.directory(number, directory::parent(store, &inode)?)?;
+    // Records of encrypted directories that ignore case have bytes behind their names.
+    let is_left = store.options.keep_free_space || inode.has_flag(ENCRYPT);
+    if is_left || inode.has_flag(INLINE_DATA) {
+        check_names(store, &inode, names)?;
+    }
+    if is_left {
         return Ok(());
     }
     let mut directory = Directory::open(store, number)?;
-    if store.options.keep_free_space || directory.is_inline() {
-        check_names(store, &directory.inode, in_use)?;
-    }
-    if store.options.keep_free_space {
-        return Ok(());
-    }
     if directory.is_inline() {
         let mut changed = directory.change_inline(false, dir::scrub)?;
         if !directory.inline_rest()?.is_empty() {
@@ -704,7 +702,9 @@ pub(super) fn seal(store: &Store, number: u32, in_use: &mut InUse) -> Result<(),
             let (block, mut bytes) = directory.leaf(logical)?;
             for record in dir::records(&bytes, directory.format) {
                 let record = record.map_err(|problem| directory.corrupt(logical, problem))?;
-                in_use.check(number, record.inode, record.name)?;
+                if record.inode != 0 && !matches!(record.name, b"." | b"..") {
+                    names.name(number, record.inode, record.name)?;
+                }
             }
             if dir::scrub(&mut bytes, directory.format)
                 .map_err(|problem| directory.corrupt(logical, problem))?
@@ -716,10 +716,12 @@ pub(super) fn seal(store: &Store, number: u32, in_use: &mut InUse) -> Result<(),
     Ok(())
 }
 
-fn check_names(store: &Store, directory: &Inode, in_use: &mut InUse) -> Result<(), FsError> {
+fn check_names(store: &Store, directory: &Inode, names: &mut Names<'_>) -> Result<(), FsError> {
     let mut result = Ok(());
     directory::records(store, directory, &mut |record| {
-        result = in_use.check(directory.number(), record.inode, record.name);
+        if !matches!(record.name, b"." | b"..") {
+            result = names.name(directory.number(), record.inode, record.name);
+        }
         if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     result

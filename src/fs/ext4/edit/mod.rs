@@ -9,6 +9,7 @@ mod bitmap;
 mod claims;
 mod content;
 mod directory;
+mod names;
 mod nodes;
 mod orphans;
 mod seal;

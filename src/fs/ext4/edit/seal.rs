@@ -1,7 +1,8 @@
 //! Writing an edit to the device, and zeroing everything that is nobody's.
 
-use super::bitmap::Bitmap;
-use super::claims::{Claims, InUse, is_live};
+use super::bitmap::{Bitmap, first_set};
+use super::claims::{Claims, is_live};
+use super::names::Names;
 use super::store::Store;
 use crate::block::Extent;
 use crate::fs::ext4::features::{compat, ro_compat};
@@ -10,7 +11,7 @@ use crate::fs::ext4::inode::Inode;
 use crate::fs::ext4::journal;
 use crate::fs::ext4::source::inode_location;
 use crate::fs::ext4::superblock::{STATE_ORPHAN, STATE_VALID, SUPERBLOCK_AT};
-use crate::fs::{Freed, FsError};
+use crate::fs::{Freed, FsError, Kind};
 
 /// How much of an inode table is read at a time.
 const TABLE_CHUNK: u64 = 256 << 10;
@@ -19,7 +20,7 @@ const TABLE_CHUNK: u64 = 256 << 10;
 pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
     let mut freed = Freed::default();
     let mut claims = Claims::new(store)?;
-    let Tables { directories, mut in_use } = look_at_tables(store, &mut claims, &mut freed)?;
+    let Tables { directories, mut names } = look_at_tables(store, &mut claims, &mut freed)?;
     while claims.next_pass()? {
         claim_again(store, &mut claims)?;
     }
@@ -28,8 +29,9 @@ pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
         zero_freed_inodes(store)?;
     }
     for number in directories {
-        super::directory::seal(store, number, &mut in_use)?;
+        super::directory::seal(store, number, &mut names)?;
     }
+    names.finish()?;
     write_inodes(store)?;
     write_blocks(store)?;
     write_groups(store)?;
@@ -85,28 +87,28 @@ fn zero_freed_inodes(store: &Store) -> Result<(), FsError> {
 }
 
 /// What the inode tables say.
-struct Tables {
+struct Tables<'a> {
     /// The directories in use.
     directories: Vec<u32>,
-    /// The inodes that the bitmaps call in use.
-    in_use: InUse,
+    /// What every inode in use says of its names.
+    names: Names<'a>,
 }
 
 /// Looks at every inode: claims the blocks of those in use, and zeroes every free one that is not
 /// (names of old symlinks and inline content live there), unless free space is kept.
-fn look_at_tables(
-    store: &Store,
+fn look_at_tables<'a>(
+    store: &'a Store,
     claims: &mut Claims<'_>,
     freed: &mut Freed,
-) -> Result<Tables, FsError> {
+) -> Result<Tables<'a>, FsError> {
     let superblock = &store.superblock;
     let wipe = !store.options.keep_free_space;
     let mut directories = Vec::new();
-    let mut in_use = InUse::new(store);
+    let mut names = Names::new(store);
     for number in 0..superblock.group_count() {
         let (descriptor, bitmap) = inode_bitmap(store, number)?;
         let table = Table::of(store, &descriptor);
-        in_use.push(&bitmap);
+        names.push(&bitmap);
         if table.used > 0 {
             if !bitmap.is_free_from(table.used, superblock.inodes_per_group()) {
                 return Err(FsError::corrupt(
@@ -121,13 +123,14 @@ fn look_at_tables(
             freed.nodes += u64::from(bitmap.freed());
             let first = number * superblock.inodes_per_group() + 1;
             let mut stale: Option<(u32, u32)> = None;
-            for_each_inode(store, &table, &mut |index, raw| {
+            for_each_inode(store, &table, &bitmap, &mut |index, raw| {
                 if bitmap.is_set(index) {
-                    let is_directory = raw.get(1).is_some_and(|byte| byte & 0xf0 == 0x40);
-                    if is_directory {
+                    let inode = as_it_is_now(store, first + index, raw)?;
+                    names.expect(&inode)?;
+                    if inode.kind() == Some(Kind::Directory) {
                         directories.push(first + index);
                     }
-                    return claims.inode(&as_it_is_now(store, first + index, raw)?);
+                    return claims.inode(&inode);
                 }
                 if raw.iter().all(|&byte| byte == 0) {
                     return Ok(());
@@ -163,7 +166,8 @@ fn look_at_tables(
             table.zero(store, table.used, rest)?;
         }
     }
-    Ok(Tables { directories, in_use })
+    names.complete();
+    Ok(Tables { directories, names })
 }
 
 /// Another pass of claims, for the groups that the one before had no memory for.
@@ -172,7 +176,7 @@ fn claim_again(store: &Store, claims: &mut Claims<'_>) -> Result<(), FsError> {
     for number in 0..superblock.group_count() {
         let (descriptor, bitmap) = inode_bitmap(store, number)?;
         let first = number * superblock.inodes_per_group() + 1;
-        for_each_inode(store, &Table::of(store, &descriptor), &mut |index, raw| {
+        for_each_inode(store, &Table::of(store, &descriptor), &bitmap, &mut |index, raw| {
             if !bitmap.is_set(index) {
                 return Ok(());
             }
@@ -207,23 +211,36 @@ fn as_it_is_now(store: &Store, number: u32, raw: &[u8]) -> Result<Inode, FsError
 /// Called with an inode's index in its group and its bytes.
 type VisitInode<'a> = &'a mut dyn FnMut(u32, &[u8]) -> Result<(), FsError>;
 
-/// Shows the inodes of a table's used part, those the device knows to be zero left out.
-fn for_each_inode(store: &Store, table: &Table, visit: VisitInode<'_>) -> Result<(), FsError> {
+/// Shows the inodes of a table's used part, but for free ones that the device knows to be zero.
+fn for_each_inode(
+    store: &Store,
+    table: &Table,
+    bitmap: &Bitmap,
+    visit: VisitInode<'_>,
+) -> Result<(), FsError> {
+    let size = usize::try_from(table.size).unwrap_or(usize::MAX);
     let end = u64::from(table.used) * table.size;
     let mut buffer = Vec::new();
     let mut at = 0;
     while at < end {
         let extent = store.device.extent_at(table.at + at)?.at_most(end - at);
         let whole = extent.len() / table.size * table.size;
+        let first = u32::try_from(at / table.size).unwrap_or(u32::MAX);
         if matches!(extent, Extent::Zero(_)) && whole > 0 {
+            // Those that this edit made are not on the device yet.
+            let past = first + (whole / table.size) as u32;
+            let zeroes = vec![0; size];
+            let mut next = first;
+            while let Some(index) = first_set(bitmap.as_bytes(), next).filter(|it| *it < past) {
+                visit(index, &zeroes)?;
+                next = index + 1;
+            }
             at += whole;
             continue;
         }
         let len = whole.max(table.size).min(TABLE_CHUNK);
         buffer.resize(usize::try_from(len).unwrap_or(0), 0);
         store.device.read_at(table.at + at, &mut buffer)?;
-        let first = u32::try_from(at / table.size).unwrap_or(u32::MAX);
-        let size = usize::try_from(table.size).unwrap_or(usize::MAX);
         for (index, raw) in (first..).zip(buffer.chunks_exact(size)) {
             visit(index, raw)?;
         }
