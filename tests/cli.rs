@@ -1,6 +1,7 @@
 //! The program as a user runs it, on the image that the repository carries.
 
 mod errors;
+mod interrupted;
 mod plans;
 mod printed;
 mod virt_sysprep;

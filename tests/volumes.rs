@@ -440,6 +440,7 @@ fn what_is_not_opened_is_named_as_blkid_does() {
         let layout = disk.scan();
         let volume = &layout.volumes[0];
         assert_eq!(volume.not_opened.as_deref(), Some(name));
+        assert_eq!(volume.encrypted, name.starts_with("LUKS"), "{name}");
         assert_eq!(disk.blkid(volume, "TYPE").as_deref(), Some(blkid));
         assert_eq!(volume.uuid, disk.blkid(volume, "UUID"), "{name}");
         assert_eq!(volume.label, disk.blkid(volume, "LABEL"), "{name}");
@@ -456,7 +457,8 @@ fn what_is_not_opened_is_named_as_blkid_does() {
     assert!(disk.scan().volumes.iter().all(|volume| volume.not_opened.is_none()));
 }
 
-fn luks(path: &Path, kind: &str) {
+/// An encrypted volume in the file.
+pub(crate) fn luks(path: &Path, kind: &str) {
     use std::io::Write;
     let mut child = tool("cryptsetup")
         .args(["luksFormat", "-q", "--type", kind, "--pbkdf", "pbkdf2"])

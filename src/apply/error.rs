@@ -20,6 +20,9 @@ const SHOWN: usize = 10;
 /// How many changed paths it names: a line is enough to see what became of the image.
 const SHOWN_CHANGED: usize = 3;
 
+/// What to do about a damaged filesystem.
+pub const REPAIR: &str = "repair the filesystem first, with e2fsck -f or fsck.vfat";
+
 /// A path that is not as the plan saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
@@ -211,8 +214,7 @@ fn inconsistent(
 ) -> fmt::Result {
     write!(
         f,
-        "the filesystem on {volume} is inconsistent: {problem}; nothing was written: repair it \
-         first, with e2fsck -f or fsck.vfat"
+        "the filesystem on {volume} is inconsistent: {problem}; nothing was written: {REPAIR}"
     )
 }
 
@@ -231,6 +233,18 @@ fn list<T: fmt::Display>(
 }
 
 impl ApplyError {
+    /// Whether the image is damaged, or half written by a seal that was interrupted.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Inconsistent { .. }
+                | Self::Fs { source: FsError::Corrupt(_), .. }
+                | Self::Image(ImageError::Corrupt { .. })
+                | Self::Volume(VolumeError::Corrupt { .. })
+                | Self::Guest(GuestError::Layout(VolumeError::Corrupt { .. }))
+        )
+    }
+
     /// A filesystem's error that is about no one path.
     pub(super) fn fs(volume: &VolumeId, source: FsError) -> Self {
         Self::Fs { volume: volume.clone(), path: None, source }

@@ -20,8 +20,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Say what sealing would change and why, and write nothing
     ///
-    /// Exit code 0: nothing to clean; 3: something to clean, or something that would have to be left
-    /// alone, and the last line says which; 1: error; 2: usage.
+    /// Exit code 0: nothing to clean; 3: something to clean, something that would have to be left
+    /// alone, or an operation that cannot be worked out, and the last line says which; 1: error; 2:
+    /// usage.
     Audit(AuditArgs),
     /// Clean the image, prove the result and commit it, all or nothing
     ///

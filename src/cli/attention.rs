@@ -18,9 +18,14 @@ impl Attention {
     /// Of an audit: what there is to clean, and what would have to be left.
     pub(crate) fn of_audit(report: &Report, image: &Image) -> Self {
         let dirty = (report.totals.changes > 0).then(|| "there is something to clean".to_owned());
+        let failed = report.operations.iter().filter(|it| it.outcome.failed().is_some()).count();
+        let failed = (failed > 0).then(|| {
+            let operations = text::count(failed as u64, "operation", "operations");
+            format!("{operations} could not be worked out ('FAILED' in the report says why)")
+        });
         let left = left_alone(report, "would be left alone");
         let kept = snapshots(image, "would keep all of it");
-        Self { reasons: dirty.into_iter().chain(left).chain(kept).collect() }
+        Self { reasons: dirty.into_iter().chain(failed).chain(left).chain(kept).collect() }
     }
 
     /// Of a seal: what had to be left. A new file has none of the image's snapshots.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sysprep_rs::apply::ApplyError;
 use sysprep_rs::printable;
 
-use super::out;
+use super::{out, stray_log};
 
 /// A failure: one line that names the file, the place and what to do.
 #[derive(Debug, Serialize)]
@@ -57,7 +57,16 @@ impl Failure {
     /// Applying to `path` failed; a command that helps names the path, too.
     pub(crate) fn of(path: &Path, error: &ApplyError) -> Self {
         let command = format!("'sysprep-rs recover {}'", path.display());
-        Self::at(path, error.to_string().replace("'sysprep-rs recover IMAGE'", &command))
+        let message = error.to_string().replace("'sysprep-rs recover IMAGE'", &command);
+        match error.is_damage() {
+            true => Self::damaged(path, message),
+            false => Self::at(path, message),
+        }
+    }
+
+    /// The image at `path` is damaged, or looks so.
+    pub(crate) fn damaged(path: &Path, message: impl fmt::Display) -> Self {
+        Self::at(path, format!("{message}{}", stray_log::hint(path)))
     }
 
     /// The command line is at fault: exit code 2.

@@ -15,6 +15,7 @@ mod progress;
 mod recover;
 mod run;
 mod stopwatch;
+mod stray_log;
 mod support;
 mod virt_sysprep;
 

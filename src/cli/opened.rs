@@ -116,8 +116,8 @@ fn doubt(image: &Image) -> Option<&'static str> {
 }
 
 fn look(path: &Path, image: &Image) -> Result<(Disk, Vec<Guest>), Failure> {
-    let disk = Disk::open(image.disk()).map_err(|it| Failure::at(path, it))?;
-    let guests = disk.guests().map_err(|it| Failure::at(path, it))?;
+    let disk = Disk::open(image.disk()).map_err(|it| Failure::damaged(path, it))?;
+    let guests = disk.guests().map_err(|it| Failure::damaged(path, it))?;
     Ok((disk, guests))
 }
 

@@ -8,12 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use sysprep_rs::apply::verify::VerifyLevel;
-use sysprep_rs::apply::{self, ApplyError, Committed, Replan};
+use sysprep_rs::apply::{self, ApplyError, Committed, Pending, REPAIR, Replan};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
-use sysprep_rs::image::{self, Access, ExportOptions, Format, Image, OpenOptions};
+use sysprep_rs::image::{self, Access, DECRYPT, ExportOptions, Format, Image, OpenOptions};
 use sysprep_rs::operation::{Operation, Selection, StepError};
-use sysprep_rs::plan::{self, FilesystemFacts, Outcome, Plan, PlanError, PlanOptions, TIMES};
+use sysprep_rs::plan::{
+    self, FilesystemFacts, OperationOutcome, Outcome, Plan, PlanError, PlanOptions, TIMES,
+};
 use sysprep_rs::report::{Command, FreedReport, Report, SealReport, text};
 use sysprep_rs::volume::VolumeId;
 
@@ -79,7 +81,7 @@ fn make_plan(
     now: Timestamp,
     keep_free_space: bool,
 ) -> Result<Plan, Failure> {
-    opened.plan(operations, now, keep_free_space).map_err(|it| Failure::at(&opened.path, it))
+    opened.plan(operations, now, keep_free_space).map_err(|it| Failure::damaged(&opened.path, it))
 }
 
 /// The time given to what is changed: `SOURCE_DATE_EPOCH`, or the clock in whole seconds.
@@ -115,6 +117,9 @@ fn out_of_reach(opened: &Opened, plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     for volume in opened.disk.layout.volumes.iter().filter(|it| !edited(&it.id)) {
         let what = match &volume.not_opened {
+            Some(what) if volume.encrypted => {
+                format!("it is {what}, which is not opened; {DECRYPT}")
+            }
             Some(what) => format!("it is {what}, which is not opened"),
             None if opened.disk.filesystems.iter().any(|it| it.volume == volume.id) => {
                 "its filesystem is not edited".to_owned()
@@ -173,6 +178,9 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let planned =
         args.plan.as_deref().map(|file| plan_file::load(file).map(|it| (it, file))).transpose()?;
     let path = args.image.path()?;
+    if access == Access::Audit && !args.dry_run {
+        nothing_is_pending(path)?;
+    }
     let opened = watch.stage("open", || Opened::open(path, &args.image.open, access))?;
     if let Some(output) = &output {
         own_files::refuse("--output", &output.path, &opened.image)?;
@@ -198,10 +206,16 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     if args.dry_run {
         report.timings = watch.stages();
         found_a_guest(&report, &opened, &args.say)?;
+        if let Err(error) = can_be_sealed(&opened, told, args) {
+            if is_text(&args.say) {
+                say(&report, Some(&opened), &args.say)?;
+            }
+            said_with(&report, &args.say, error)?;
+        }
         say(&report, Some(&opened), &args.say)?;
         return Ok(ExitCode::SUCCESS);
     }
-    can_be_sealed(&opened, told)?;
+    can_be_sealed(&opened, told, args)?;
     // What goes can be named only while it is there.
     let begun = args.say.verbose && is_text(&args.say);
     if begun {
@@ -279,6 +293,14 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     Ok(attention.code())
 }
 
+/// A new file is not made of an image that is half written: said before anything else is.
+fn nothing_is_pending(path: &Path) -> Result<(), Failure> {
+    match apply::pending(path).map_err(|it| Failure::of(path, &it))? {
+        Pending::Complete { .. } => Err(Failure::of(path, &ApplyError::RecoveryPending)),
+        Pending::Nothing | Pending::Unfinished => Ok(()),
+    }
+}
+
 /// The digest of the disk as it was sealed.
 fn sha256_after(path: &Path, format: Format, allow_backing: bool) -> Result<String, Failure> {
     let options = OpenOptions { format: Some(format), allow_backing };
@@ -298,6 +320,18 @@ impl From<VerifyArg> for VerifyLevel {
 /// An image without a guest is most often the wrong image: that is an error, after the report,
 /// which says why where it is text that was printed.
 fn found_a_guest(report: &Report, opened: &Opened, args: &SayArgs) -> Result<(), Failure> {
+    match opened.guests.is_empty() {
+        false => Ok(()),
+        true if is_text(args) => {
+            say(report, Some(opened), args)?;
+            Err(Failure::damaged(&opened.path, "no operating system found, see above"))
+        }
+        true => said_with(report, args, no_guest(opened)),
+    }
+}
+
+/// A failure that the report has more of: it is in the report's JSON.
+fn said_with(report: &Report, args: &SayArgs, error: Failure) -> Result<(), Failure> {
     /// The report and the error in one object.
     #[derive(Serialize)]
     struct WithError<'a> {
@@ -305,19 +339,11 @@ fn found_a_guest(report: &Report, opened: &Opened, args: &SayArgs) -> Result<(),
         report: &'a Report,
         error: &'a Failure,
     }
-    if !opened.guests.is_empty() {
-        return Ok(());
+    if !args.json {
+        return Err(error);
     }
-    if is_text(args) {
-        say(report, Some(opened), args)?;
-        return Err(Failure::at(&opened.path, "no operating system found, see above"));
-    }
-    let error = no_guest(opened);
-    if args.json {
-        out::json(&WithError { report, error: &error })?;
-        return Err(error.in_json());
-    }
-    Err(error)
+    out::json(&WithError { report, error: &error })?;
+    Err(error.in_json())
 }
 
 fn no_guest(opened: &Opened) -> Failure {
@@ -326,26 +352,42 @@ fn no_guest(opened: &Opened) -> Failure {
     if let Some(doubt) = opened.doubt {
         message = format!("{message}; {doubt}");
     }
-    Failure::at(&opened.path, message)
+    Failure::damaged(&opened.path, message)
 }
 
 /// Whether a plan can be applied to the image: there is a guest, and no operation failed.
-fn can_be_sealed(opened: &Opened, plan: &Plan) -> Result<(), Failure> {
+fn can_be_sealed(opened: &Opened, plan: &Plan, args: &SealArgs) -> Result<(), Failure> {
     if opened.guests.is_empty() {
         return Err(no_guest(opened));
     }
-    for it in &plan.outcomes {
-        if let Outcome::Failed(why) = &it.outcome {
-            return Err(Failure::at(
-                &opened.path,
-                format!(
-                    "{}: {why}; nothing was written; to go on without it: --operations defaults,-{}",
-                    it.operation, it.operation
-                ),
-            ));
+    let path = &opened.path;
+    for OperationOutcome { operation, outcome, .. } in &plan.outcomes {
+        match outcome {
+            Outcome::Damaged(why) => {
+                let message = format!("{operation}: {why}; nothing was written: {REPAIR}");
+                return Err(Failure::damaged(path, message));
+            }
+            Outcome::Failed(why) => {
+                let without = without(args, operation);
+                let message = format!("{operation}: {why}; nothing was written{without}");
+                return Err(Failure::at(path, message));
+            }
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// How to go on without an operation that fails, given what is selected.
+fn without(args: &SealArgs, operation: &str) -> String {
+    let SelectArgs { enable, operations, .. } = &args.select;
+    let selected: Vec<&str> = enable.iter().chain(operations).map(String::as_str).collect();
+    let selected = if selected.is_empty() { "defaults".into() } else { selected.join(",") };
+    if selected == operation {
+        return String::new();
+    }
+    let how = if args.plan.is_some() { "plan again with" } else { "say" };
+    format!("; to go on without it {how} --operations {selected},-{operation}")
 }
 
 fn sealed(

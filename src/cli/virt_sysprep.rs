@@ -2,6 +2,7 @@
 //! learns why a flag is not there and what to do instead.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use sysprep_rs::image::DECRYPT;
 
 use super::failure::Failure;
 use super::out;
@@ -90,8 +91,8 @@ const FLAGS: &[Flags] = &[
             "nothing is mounted here, filesystems are read directly; leave it out",
         ),
     },
-    Flags { names: &["key"], value: Value::One, answer: Answer::Refused(ENCRYPTED) },
-    Flags { names: &["keys-from-stdin"], value: Value::None, answer: Answer::Refused(ENCRYPTED) },
+    Flags { names: &["key"], value: Value::One, answer: Answer::Refused(DECRYPT) },
+    Flags { names: &["keys-from-stdin"], value: Value::None, answer: Answer::Refused(DECRYPT) },
     Flags {
         names: &["machine-readable"],
         value: Value::Maybe,
@@ -165,9 +166,6 @@ const FLAGS: &[Flags] = &[
         answer: Answer::Refused(CUSTOMIZE),
     },
 ];
-
-const ENCRYPTED: &str = "encrypted volumes are not opened; open it with cryptsetup and seal the \
-                         mapped device with --output, or seal the image before it is encrypted";
 
 /// The command with these flags, which its help does not show, and with `-V`.
 pub(crate) fn taught(command: Command) -> Command {

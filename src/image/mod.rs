@@ -122,6 +122,10 @@ pub struct OpenOptions {
     pub allow_backing: bool,
 }
 
+/// What to do about an encrypted disk or volume, none of which is opened here.
+pub const DECRYPT: &str = "open the encrypted volume yourself (cryptsetup open) and seal the \
+                           mapped device with --output, or seal the image before it is encrypted";
+
 /// A kind of content that an edit of the guest's disk does not reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

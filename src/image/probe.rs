@@ -2,7 +2,7 @@
 
 use crate::block::ReadBlocks;
 
-use super::{Format, ImageError};
+use super::{DECRYPT, Format, ImageError};
 
 /// How much of either end of a file is looked at: the furthest magic (tar's) ends at byte 262.
 const LOOKED_AT: u64 = 512;
@@ -36,7 +36,7 @@ const AT_START: &[Known] = &[
     Known { name: "a QED image", remedy: CONVERT, start: 0, magic: b"QED\0" },
     Known { name: "a Parallels image", remedy: CONVERT, start: 0, magic: b"WithoutFreeSpace" },
     Known { name: "a Parallels image", remedy: CONVERT, start: 0, magic: b"WithouFreSpacExt" },
-    Known { name: "a LUKS image", remedy: CONVERT, start: 0, magic: b"LUKS\xba\xbe" },
+    Known { name: "a LUKS image", remedy: DECRYPT, start: 0, magic: b"LUKS\xba\xbe" },
     Known { name: "a gzip file", remedy: DECOMPRESS, start: 0, magic: b"\x1f\x8b\x08" },
     Known { name: "an xz file", remedy: DECOMPRESS, start: 0, magic: b"\xfd7zXZ\0" },
     Known { name: "a zstd file", remedy: DECOMPRESS, start: 0, magic: b"\x28\xb5\x2f\xfd" },

@@ -173,7 +173,10 @@ fn run(
             }
             any = true;
             if let Err(error) = step.does.propose(draft) {
-                *outcome = Some(Outcome::Failed(error.to_string()));
+                *outcome = Some(match error.is_damage() {
+                    true => Outcome::Damaged(error.to_string()),
+                    false => Outcome::Failed(error.to_string()),
+                });
                 return true;
             }
         }

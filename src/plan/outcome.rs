@@ -18,6 +18,18 @@ pub enum Outcome {
     Refused(String),
     /// It could not be worked out.
     Failed(String),
+    /// It could not be worked out because a filesystem of the guest is damaged where it looks.
+    Damaged(String),
+}
+
+impl Outcome {
+    /// Why it could not be worked out, where it could not.
+    pub fn failed(&self) -> Option<&str> {
+        match self {
+            Self::Failed(why) | Self::Damaged(why) => Some(why),
+            _ => None,
+        }
+    }
 }
 
 /// An operation's outcome in a guest.

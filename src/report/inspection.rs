@@ -48,6 +48,9 @@ pub struct VolumeReport {
     /// What it holds that is not opened, or why it could not be opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_opened: Option<String>,
+    /// Whether that is encrypted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted: bool,
 }
 
 /// A guest and where it is.
@@ -125,6 +128,7 @@ impl Inspection {
                         partition_label: volume.partition_label.clone(),
                         filesystem,
                         not_opened: failed.or_else(|| volume.not_opened.clone()),
+                        encrypted: volume.encrypted,
                     }
                 })
                 .collect(),

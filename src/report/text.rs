@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use crate::guest::{Facts, MachineId};
+use crate::image::DECRYPT;
 use crate::path::GuestPath;
 use crate::plan::{Outcome, Refusal};
 use crate::printable;
@@ -58,7 +59,11 @@ pub fn why_no_guest(found: &Inspection) -> String {
         Some(fs) => format!("{}: {} without an operating system's /etc", volume.id, fs.kind),
         None => format!("{}: {}", volume.id, holds(volume)),
     };
-    format!(" ({})", found.volumes.iter().map(volume).collect::<Vec<_>>().join("; "))
+    let volumes = found.volumes.iter().map(volume).collect::<Vec<_>>().join("; ");
+    match found.volumes.iter().find(|it| it.encrypted) {
+        Some(encrypted) => format!(" ({volumes}); {} is encrypted: {DECRYPT}", encrypted.id),
+        None => format!(" ({volumes})"),
+    }
 }
 
 /// Takes a file's path and its size in bytes.
@@ -291,8 +296,11 @@ fn guest_operations(
             Outcome::Skipped(why) if verbose => {
                 line!(out, "Not for this guest: {}: {why}", operation.operation)?;
             }
-            Outcome::Failed(why) => line!(out, "FAILED: {}: {why}", operation.operation)?,
-            _ => {}
+            outcome => {
+                if let Some(why) = outcome.failed() {
+                    line!(out, "FAILED: {}: {why}", operation.operation)?;
+                }
+            }
         }
     }
     left_alone(out, report.refusals.iter().filter(|it| it.guest as usize == guest), verbose)

@@ -57,6 +57,9 @@ pub struct Volume {
     /// `BitLocker`, `MD RAID`, `ZFS`, `swap`, …; also a filesystem that no driver opens (`XFS`,
     /// `NTFS`) and a partition that overlaps an earlier one.
     pub not_opened: Option<String>,
+    /// Whether what `not_opened` names is encrypted.
+    #[serde(default)]
+    pub encrypted: bool,
     /// The UUID of what `not_opened` names, as `blkid` prints it (fstab names swap by it).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,

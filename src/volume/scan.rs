@@ -4,7 +4,7 @@ use crate::block::{BlockError, ReadBlocks};
 
 use super::gpt::{self, Found, Gpt, guid_text};
 use super::mbr::{self, BootRecord};
-use super::signature::{self, Area};
+use super::signature::{self, Area, Recognised};
 use super::{Layout, Table, Volume, VolumeError, VolumeId};
 
 /// Partition types whose content needs no look: their name says that we do not open them.
@@ -92,27 +92,23 @@ pub fn scan(disk: &dyn ReadBlocks) -> Result<Layout, VolumeError> {
             return Ok(mbr_layout(disk, record, warnings)?);
         }
     }
-    let (not_opened, uuid, label) = match recognised {
-        Some(found) => (Some(found.name), found.uuid, found.label),
-        None => (None, None, None),
+    let mut volume = Volume {
+        id: VolumeId("disk".to_owned()),
+        number: 0,
+        start: 0,
+        len: disk.len(),
+        partition_type: None,
+        partition_uuid: None,
+        partition_label: None,
+        not_opened: None,
+        encrypted: false,
+        uuid: None,
+        label: None,
     };
-    Ok(Layout {
-        table: Table::None,
-        disk_uuid: None,
-        volumes: vec![Volume {
-            id: VolumeId("disk".to_owned()),
-            number: 0,
-            start: 0,
-            len: disk.len(),
-            partition_type: None,
-            partition_uuid: None,
-            partition_label: None,
-            not_opened,
-            uuid,
-            label,
-        }],
-        warnings,
-    })
+    if let Some(found) = recognised {
+        holds(&mut volume, found);
+    }
+    Ok(Layout { table: Table::None, disk_uuid: None, volumes: vec![volume], warnings })
 }
 
 fn gpt_layout(
@@ -147,6 +143,7 @@ fn gpt_layout(
             partition_uuid: Some(guid_text(&entry.guid)),
             partition_label: Some(entry.label.clone()).filter(|label| !label.is_empty()),
             not_opened: named.map(str::to_owned),
+            encrypted: false,
             uuid: None,
             label: None,
         };
@@ -177,6 +174,7 @@ fn mbr_layout(
             partition_uuid: id.as_ref().map(|id| format!("{id}-{:02x}", partition.number)),
             partition_label: None,
             not_opened: (partition.kind == MBR_LDM).then(|| "LDM".to_owned()),
+            encrypted: false,
             uuid: None,
             label: None,
         };
@@ -217,10 +215,15 @@ fn add(
         && let Some(found) =
             signature::recognise(Area { disk, start: volume.start, len: volume.len })?
     {
-        volume.not_opened = Some(found.name);
-        volume.uuid = found.uuid;
-        volume.label = found.label;
+        holds(&mut volume, found);
     }
     volumes.push(volume);
     Ok(())
+}
+
+/// What is on a volume, which is not opened for it.
+fn holds(volume: &mut Volume, found: Recognised) {
+    let Recognised { name, encrypted, uuid, label } = found;
+    volume.not_opened = Some(name);
+    (volume.encrypted, volume.uuid, volume.label) = (encrypted, uuid, label);
 }

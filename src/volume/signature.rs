@@ -41,6 +41,8 @@ impl Area<'_> {
 pub(super) struct Recognised {
     /// Its common name.
     pub(super) name: String,
+    /// Whether it can be read with a key only.
+    pub(super) encrypted: bool,
     /// Its UUID as `blkid` prints it.
     pub(super) uuid: Option<String>,
     /// Its label, where it is not empty.
@@ -49,7 +51,7 @@ pub(super) struct Recognised {
 
 impl Recognised {
     fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), uuid: None, label: None }
+        Self { name: name.to_owned(), encrypted: name == BITLOCKER, uuid: None, label: None }
     }
 }
 
@@ -80,11 +82,13 @@ const FILESYSTEMS: &[(&str, u64, &[u8])] = &[
     ("BSD disklabel", 512, b"\x57\x45\x56\x82"),
 ];
 
+const BITLOCKER: &str = "BitLocker";
+
 /// Containers whose magic numbers say all there is to say.
 const CONTAINERS: &[(&str, u64, &[u8])] = &[
-    ("BitLocker", 3, b"-FVE-FS-"),
+    (BITLOCKER, 3, b"-FVE-FS-"),
     // BitLocker To Go wears a FAT32 boot sector.
-    ("BitLocker", 424, b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"),
+    (BITLOCKER, 424, b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"),
     ("bcache", 4096 + 24, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81"),
     ("Storage Spaces", 0, b"SPACEDB "),
     ("Stratis", 512 + 4, b"!Stra0tis\x86\xff\x02^\x41rh"),
@@ -185,6 +189,7 @@ fn luks(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
     let version = u16::from_be_bytes([bytes[6], bytes[7]]);
     Ok(Some(Recognised {
         name: format!("LUKS{version}"),
+        encrypted: true,
         uuid: text(&bytes[168..208]),
         label: if version == 2 { text(&bytes[24..72]) } else { None },
     }))
@@ -213,7 +218,7 @@ fn lvm2(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
             }
             text
         });
-        return Ok(Some(Recognised { name: "LVM2".to_owned(), uuid, label: None }));
+        return Ok(Some(Recognised { uuid, ..Recognised::named("LVM2") }));
     }
     Ok(None)
 }
@@ -231,9 +236,9 @@ fn raid(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
             && le64(&bytes, 144) == Some(sector)
         {
             return Ok(Some(Recognised {
-                name: format!("MD RAID {version}"),
                 uuid: array(&bytes, 16).map(|uuid| uuid_text(&uuid)),
                 label: text(&bytes[32..64]),
+                ..Recognised::named(&format!("MD RAID {version}"))
             }));
         }
     }
@@ -275,9 +280,9 @@ fn swap(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
         let head = area.bytes::<44>(1024)?.unwrap_or([0; 44]);
         let uuid = array(&head, 12).filter(|uuid| *uuid != [0; 16]);
         return Ok(Some(Recognised {
-            name: name.to_owned(),
             uuid: uuid.map(|uuid| uuid_text(&uuid)),
             label: text(&head[28..44]),
+            ..Recognised::named(name)
         }));
     }
     Ok(None)
@@ -286,27 +291,26 @@ fn swap(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
 fn xfs(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
     let Some(bytes) = area.bytes::<128>(0)? else { return Ok(None) };
     Ok(bytes.starts_with(b"XFSB").then(|| Recognised {
-        name: "XFS".to_owned(),
         uuid: array(&bytes, 32).map(|uuid| uuid_text(&uuid)),
         label: text(&bytes[108..120]),
+        ..Recognised::named("XFS")
     }))
 }
 
 fn btrfs(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
     let Some(bytes) = area.bytes::<0x22b>(65536)? else { return Ok(None) };
     Ok((&bytes[64..72] == b"_BHRfS_M").then(|| Recognised {
-        name: "Btrfs".to_owned(),
         uuid: array(&bytes, 32).map(|uuid| uuid_text(&uuid)),
         label: text(&bytes[0x12b..0x22b]),
+        ..Recognised::named("Btrfs")
     }))
 }
 
 fn ntfs(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
     let Some(bytes) = area.bytes::<80>(0)? else { return Ok(None) };
     Ok((&bytes[3..11] == b"NTFS    ").then(|| Recognised {
-        name: "NTFS".to_owned(),
         uuid: le64(&bytes, 72).map(|serial| format!("{serial:016X}")),
-        label: None,
+        ..Recognised::named("NTFS")
     }))
 }
 

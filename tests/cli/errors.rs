@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::Place;
+use super::{Place, root_filesystem};
+use crate::support::recipe::{self, Part};
 
 /// The object that is printed in place of a report.
 fn error(place: &Place, words: &str, exit: i32) -> (String, String) {
@@ -110,4 +111,42 @@ fn check_tells_every_problem_of_every_file() {
     let found = found.as_array().unwrap();
     let line: Vec<Option<u64>> = found.iter().map(|it| it["line"].as_u64()).collect();
     assert_eq!(line, [None, Some(9), Some(2)]);
+}
+
+#[test]
+fn what_is_encrypted_is_told_with_what_to_do() {
+    let place = Place::new();
+    let luks = place.path("luks.img");
+    fs::File::create(&luks).unwrap().set_len(20 << 20).unwrap();
+    crate::volumes::luks(&luks, "luks2");
+    let advice = "open the encrypted volume yourself (cryptsetup open) and seal the mapped device \
+                  with --output, or seal the image before it is encrypted";
+    for command in ["audit", "seal", "inspect"] {
+        let (_, error) = place.expect(&format!("{command} luks.img"), 1);
+        assert_eq!(error, format!("sysprep-rs: luks.img: not supported: a LUKS image; {advice}\n"));
+    }
+    // As a partition, alone and beside a guest.
+    let part = |image, name| Part { kind: "8309", name, image };
+    let (alone, _) = recipe::gpt(place.folder.path(), &[part(&luks, "alone")]);
+    fs::rename(alone, place.path("alone.img")).unwrap();
+    let (_, error) = place.expect("seal alone.img", 1);
+    let said = format!(
+        "no operating system found (part1: not opened: LUKS2); part1 is encrypted: {advice}\n"
+    );
+    assert!(error.ends_with(&said), "{error}");
+    let (text, _) = place.expect("audit alone.img", 1);
+    assert!(text.contains(said.trim_end().trim_start_matches("no ")), "{text}");
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    let (both, _) = recipe::gpt(
+        place.folder.path(),
+        &[Part { kind: "8300", name: "root", image: &root }, part(&luks, "data")],
+    );
+    fs::rename(both, place.path("both.img")).unwrap();
+    let (text, _) = place.expect("audit both.img", 3);
+    let said = format!("all of part2: it is LUKS2, which is not opened; {advice}");
+    assert_eq!(text.matches(&said).count(), 1, "{text}");
+    for flag in ["--key all:key:x", "--keys-from-stdin"] {
+        let (_, error) = place.expect(&format!("seal {flag} image.qcow2"), 2);
+        assert!(error.ends_with(&format!(": {advice}\n")), "{error}");
+    }
 }

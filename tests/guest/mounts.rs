@@ -69,6 +69,7 @@ pub(crate) fn disk(partitions: Vec<Holds>) -> Disk {
             partition_label: Some(format!("label {number}")),
             uuid: not_opened.as_ref().map(|_| format!("container-{number}")),
             not_opened,
+            encrypted: false,
             label: None,
         });
     }

@@ -196,6 +196,7 @@ impl Sample {
             partition_uuid: None,
             partition_label: None,
             not_opened: None,
+            encrypted: false,
             label: None,
             uuid: Some(format!("uuid-{id}")),
         };

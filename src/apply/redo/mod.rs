@@ -21,8 +21,10 @@ mod touched;
 mod trailer;
 mod writer;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::block::BlockError;
@@ -57,6 +59,14 @@ pub fn log_path(image: &Path) -> io::Result<PathBuf> {
     }
     log.push(SUFFIX);
     Ok(image.with_file_name(log))
+}
+
+/// The name of the image that a log of this name is of; `None` where it is no log's name, or one
+/// with a digest in place of a name that was too long.
+pub fn image_of(log: &OsStr) -> Option<&OsStr> {
+    let name = log.as_bytes().strip_prefix(b".")?.strip_suffix(SUFFIX.as_bytes())?;
+    let is_digest = name.len() == 64 && name.iter().all(u8::is_ascii_hexdigit);
+    (!name.is_empty() && !is_digest).then(|| OsStr::from_bytes(name))
 }
 
 /// Why a log cannot be used.

@@ -163,5 +163,14 @@ fn the_log_lies_beside_the_image() {
     let log = log_path(Path::new(&long)).unwrap();
     assert_eq!(log.parent(), Some(Path::new("/a")));
     assert!(log.file_name().unwrap().len() <= 255);
+    assert_eq!(image_of(log.file_name().unwrap()), None);
     assert!(log_path(Path::new("/")).is_err());
+    for (name, image) in [
+        (".b.img.sysprep-redo", Some("b.img")),
+        (".sysprep-redo", None),
+        ("b.img.sysprep-redo", None),
+        (".b.img", None),
+    ] {
+        assert_eq!(image_of(name.as_ref()), image.map(AsRef::as_ref), "{name}");
+    }
 }

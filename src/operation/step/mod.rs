@@ -131,9 +131,24 @@ pub enum StepError {
     TooMany(usize),
 }
 
+impl StepError {
+    /// Whether a filesystem of the guest is damaged. Nothing is looked for that no name leads to:
+    /// what is named and not there is a name of an inode that is not in use.
+    pub fn is_damage(&self) -> bool {
+        let (Self::Fs(_, error) | Self::Guest(GuestError::Fs { source: error, .. })) = self else {
+            return false;
+        };
+        matches!(error, FsError::Corrupt(_) | FsError::NotFound)
+    }
+}
+
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Guest(GuestError::Fs { path, source: FsError::NotFound })
+            | Self::Fs(path, FsError::NotFound) => {
+                write!(f, "{path}: corrupt directory: the name leads to nothing that is in use")
+            }
             Self::Guest(error) => error.fmt(f),
             Self::Fs(path, error) => write!(f, "{path}: {error}"),
             Self::Unstable(path) => {
