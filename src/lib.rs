@@ -1,7 +1,7 @@
 //! Seals offline disk images before they become templates.
 //!
 //! The layers, each importing only those above it:
-//! [`block`] → [`image`] → [`volume`] → [`fs`] → [`guest`] → [`operation`] → [`plan`] → [`apply`]
+//! [`block`] → [`image`] → [`volume`] → [`fs`] → [`guest`] → [`secret`] → [`operation`] → [`plan`] → [`apply`]
 //! → [`report`]. `tests/layers.rs` enforces it.
 
 pub mod bytes;
@@ -16,6 +16,7 @@ pub mod image;
 pub mod volume;
 pub mod fs;
 pub mod guest;
+pub mod secret;
 pub mod operation;
 pub mod plan;
 pub mod apply;
