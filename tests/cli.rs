@@ -4,6 +4,7 @@ mod errors;
 mod interrupted;
 mod plans;
 mod printed;
+mod secrets;
 mod virt_sysprep;
 
 use std::fs;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 
 use super::failure::Failure;
+use super::secrets::SecretsArgs;
 
 /// Seals offline disk images before they become templates.
 ///
@@ -197,6 +198,9 @@ pub(crate) struct AuditArgs {
     pub(crate) select: SelectArgs,
     #[command(flatten)]
     pub(crate) say: SayArgs,
+
+    #[command(flatten)]
+    pub(crate) secrets: SecretsArgs,
 
     /// Write the plan to a file that 'seal --plan' applies exactly
     #[arg(long, value_name = "FILE")]

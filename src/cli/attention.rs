@@ -25,14 +25,16 @@ impl Attention {
         });
         let left = left_alone(report, "would be left alone");
         let kept = snapshots(image, "would keep all of it");
-        Self { reasons: dirty.into_iter().chain(failed).chain(left).chain(kept).collect() }
+        let found = secrets(report);
+        let reasons = dirty.into_iter().chain(failed).chain(left).chain(found).chain(kept);
+        Self { reasons: reasons.collect() }
     }
 
     /// Of a seal: what had to be left. A new file has none of the image's snapshots.
     pub(crate) fn of_seal(report: &Report, image: &Image, new_file: bool) -> Self {
         let left = left_alone(report, "left alone");
         let kept = if new_file { None } else { snapshots(image, "keep all of it") };
-        Self { reasons: left.into_iter().chain(kept).collect() }
+        Self { reasons: left.into_iter().chain(secrets(report)).chain(kept).collect() }
     }
 
     pub(crate) fn code(&self) -> ExitCode {
@@ -51,6 +53,18 @@ fn left_alone(report: &Report, words: &str) -> Option<String> {
     let paths = text::count(paths.len() as u64, "path", "paths");
     (!report.refusals.is_empty())
         .then(|| format!("{paths} {words} ('Left alone' in the report says why)"))
+}
+
+/// Secrets, those that go with the changes included: they are in the image that was looked at.
+fn secrets(report: &Report) -> Option<String> {
+    let unread = report.searched.as_ref().is_some_and(|it| !it.unread.is_empty());
+    match (report.secrets.len() as u64, unread) {
+        (0, false) => None,
+        (0, true) => Some("not every file could be looked through for secrets".to_owned()),
+        (found, _) => {
+            Some(format!("{} ('Secret' in the report)", text::count(found, "secret", "secrets")))
+        }
+    }
 }
 
 /// Whether the file keeps what the disk was in internal snapshots: all that goes is still in them.

@@ -14,6 +14,7 @@ mod plan_file;
 mod progress;
 mod recover;
 mod run;
+mod secrets;
 mod stopwatch;
 mod stray_log;
 mod support;

@@ -26,7 +26,7 @@ use super::opened::Opened;
 use super::output::Output;
 use super::plan_file::Approved;
 use super::stopwatch::Stopwatch;
-use super::{catalogue, out, own_files, plan_file};
+use super::{catalogue, out, own_files, plan_file, secrets};
 
 /// `audit`: the dry run. Nothing here can write to the image: it is opened for reading.
 pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
@@ -35,6 +35,7 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     }
     let mut watch = Stopwatch::new(&args.say);
     let operations = selected(&args.select)?;
+    let allowed = args.secrets.allowed()?;
     // Before the image is opened, as in `seal`.
     let now = now()?;
     let path = args.image.path()?;
@@ -45,6 +46,10 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     if args.say.digest {
         report.found.image.sha256 =
             Some(watch.stage("digest", || sha256(&opened.path, &opened.image))?);
+    }
+    if args.secrets.secrets {
+        let guests = &opened.guests;
+        watch.stage("secrets", || secrets::look(&mut report, guests, &plan, &allowed, path))?;
     }
     report.timings = watch.stages();
     found_a_guest(&report, &opened, &args.say)?;

@@ -11,6 +11,7 @@ use super::targets::Scan;
 use crate::fs::{FsError, Kind, MetaChange, Stat};
 use crate::guest::{Guest, Place, Unread};
 use crate::path::GuestPath;
+use crate::secret::{Finding, Spot};
 use crate::volume::VolumeId;
 
 mod follow;
@@ -44,6 +45,26 @@ pub struct Refused {
     pub path: GuestPath,
     /// Why.
     pub reason: String,
+}
+
+/// A secret that a step found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which operation, by its place in the run.
+    pub by: usize,
+    /// Where, and of what kind.
+    pub finding: Finding,
+}
+
+/// What all steps together come to.
+#[derive(Debug, Default)]
+pub struct Drafted {
+    /// Every change, by path.
+    pub proposals: Vec<Proposal>,
+    /// What is left alone.
+    pub refused: Vec<Refused>,
+    /// Secrets in files that stay.
+    pub found: Vec<Told>,
 }
 
 /// A path as the steps so far will leave it.
@@ -106,6 +127,7 @@ pub struct Draft<'a> {
     /// Paths that the last search would have found, were they not removed by now.
     gone: Vec<GuestPath>,
     refused: Vec<Refused>,
+    found: Vec<Told>,
 }
 
 impl<'a> Draft<'a> {
@@ -123,6 +145,7 @@ impl<'a> Draft<'a> {
             pending: BTreeMap::new(),
             gone: Vec::new(),
             refused: Vec::new(),
+            found: Vec::new(),
         };
         draft.walk(scans);
         draft
@@ -331,6 +354,19 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Notes a secret in a file.
+    ///
+    /// # Errors
+    /// More secrets than a plan holds.
+    pub fn tell(&mut self, path: &GuestPath, at: Spot, kind: String) -> Result<(), StepError> {
+        if self.found.len() >= CHANGES {
+            return Err(StepError::TooMany(CHANGES));
+        }
+        let finding = Finding { path: path.clone(), at, kind };
+        self.found.push(Told { by: self.by, finding });
+        Ok(())
+    }
+
     /// What is in a directory, as the steps so far will leave it, sorted.
     ///
     /// # Errors
@@ -524,12 +560,24 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Every change, by path, and what was refused. Changes that undo each other are none; what
+    /// Whether nothing of the file's content will be left.
+    fn goes(&self, path: &GuestPath) -> bool {
+        match self.pending.get(path).map(|pending| &pending.after) {
+            Some(After::File { content: Some(content), .. }) => content.is_empty(),
+            Some(after) => after.kind() != Some(Kind::File),
+            None => self.hidden(path),
+        }
+    }
+
+    /// What the steps come to, changes by path. Changes that undo each other are none; what
     /// shows at two paths is changed once.
     ///
     /// # Errors
     /// The guest cannot be read.
-    pub fn finish(self) -> Result<(Vec<Proposal>, Vec<Refused>), StepError> {
+    pub fn finish(mut self) -> Result<Drafted, StepError> {
+        // A later step may have taken the file away.
+        let mut found = std::mem::take(&mut self.found);
+        found.retain(|told| !self.goes(&told.finding.path));
         let mut proposals: Vec<Proposal> = Vec::new();
         let mut places: HashMap<(VolumeId, GuestPath), usize> = HashMap::new();
         let mut files: HashMap<(VolumeId, u64), usize> = HashMap::new();
@@ -561,7 +609,8 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        Ok(removal::once(proposals, refused))
+        let (proposals, refused) = removal::once(proposals, refused);
+        Ok(Drafted { proposals, refused, found })
     }
 }
 

@@ -26,7 +26,9 @@ mod yaml;
 pub use action::{Action, Objects, Replaced};
 pub use before::{Seen, Shared, before, seen};
 pub use catalogue::{Catalogue, CatalogueError, load_file};
-pub use draft::{CHANGES, Draft, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target};
+pub use draft::{
+    CHANGES, Draft, Drafted, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target, Told,
+};
 pub use load::{Class, DescribedStep, Description, Operation, Parameter, ParameterType};
 pub use problem::{At, LoadError, Problem, nearest};
 pub use schema::json_schema;

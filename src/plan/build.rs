@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::outcome::{OperationOutcome, Outcome, Refusal};
+use super::outcome::{OperationOutcome, Outcome, Refusal, Secret};
 use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL};
 use crate::fs::Node;
 use crate::guest::Guest;
-use crate::operation::{CHANGES, Draft, Operation, Proposal, Refused, Shared, StepError};
+use crate::operation::{CHANGES, Draft, Drafted, Operation, Proposal, Shared, StepError};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
@@ -63,6 +63,7 @@ pub fn plan(
         outcomes: Vec::new(),
         refusals: Vec::new(),
         residue: Vec::new(),
+        secrets: Vec::new(),
     };
     for (number, guest) in (0u32..).zip(guests) {
         plan.guests.push(PlannedGuest {
@@ -111,8 +112,7 @@ fn filesystems(guests: &[Guest], options: &PlanOptions) -> Vec<super::PlannedFil
 
 /// What the operations come to in one guest.
 struct Worked {
-    proposals: Vec<Proposal>,
-    refused: Vec<Refused>,
+    drafted: Drafted,
     /// Of each operation that has one already: it was skipped, or it failed.
     early: Vec<Option<Outcome>>,
 }
@@ -146,8 +146,7 @@ fn work_out(
         let mut draft = Draft::new(guest, &read_only, &scans);
         let failed = run(&mut draft, guest, operations, &mut early);
         if !failed {
-            let (proposals, refused) = draft.finish()?;
-            return Ok(Worked { proposals, refused, early });
+            return Ok(Worked { drafted: draft.finish()?, early });
         }
     }
 }
@@ -188,21 +187,23 @@ fn run(
 }
 
 fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
+    let Drafted { proposals, refused, found } = worked.drafted;
     let name = |by: usize| operations.get(by).map(|it| it.name.clone()).unwrap_or_default();
     for (by, early) in worked.early.into_iter().enumerate() {
-        let changes = worked.proposals.iter().any(|proposal| proposal.by.contains(&by));
-        let reason = worked.refused.iter().find(|refused| refused.by == by);
+        let changes = proposals.iter().any(|proposal| proposal.by.contains(&by));
+        let reason = refused.iter().find(|refused| refused.by == by);
         let outcome = match (early, reason) {
             (Some(early), _) => early,
             (None, _) if changes => Outcome::Changed,
             (None, Some(refused)) => {
                 Outcome::Refused(format!("{}: {}", refused.path, refused.reason))
             }
+            (None, None) if found.iter().any(|told| told.by == by) => Outcome::Found,
             (None, None) => Outcome::AlreadyClean,
         };
         plan.outcomes.push(OperationOutcome { guest, operation: name(by), outcome });
     }
-    for refused in worked.refused {
+    for refused in refused {
         plan.refusals.push(Refusal {
             guest,
             operation: Some(name(refused.by)),
@@ -210,8 +211,13 @@ fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
             reason: refused.reason,
         });
     }
-    plan.residue.extend(other_names(&worked.proposals));
-    for proposal in worked.proposals {
+    plan.secrets.extend(found.into_iter().map(|told| Secret {
+        guest,
+        operation: name(told.by),
+        finding: told.finding,
+    }));
+    plan.residue.extend(other_names(&proposals));
+    for proposal in proposals {
         let mut by = proposal.by.iter().map(|&by| name(by));
         plan.changes.push(Change {
             id: 0,

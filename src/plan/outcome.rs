@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::path::GuestPath;
+use crate::secret::Finding;
 
 /// What became of one operation in one guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,8 @@ pub enum Outcome {
     Changed,
     /// There is nothing to change.
     AlreadyClean,
+    /// It changes nothing, and found secrets in files that stay.
+    Found,
     /// The guest is not one it is for.
     Skipped(String),
     /// All that there is to change is left alone; the first reason.
@@ -57,4 +60,16 @@ pub struct Refusal {
     pub path: GuestPath,
     /// Why.
     pub reason: String,
+}
+
+/// A secret in a file that stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// Which guest, by its place in the plan.
+    pub guest: u32,
+    /// The operation that found it.
+    pub operation: String,
+    /// Where, and of what kind.
+    #[serde(flatten)]
+    pub finding: Finding,
 }

@@ -4,11 +4,13 @@
 
 mod inspection;
 mod run;
+mod secrets;
 pub mod text;
 mod words;
 
 pub use inspection::{GuestReport, ImageReport, Inspection, MountReport, VolumeReport};
 pub use run::{Command, FreedReport, OperationReport, PathReport, Report, SealReport, Totals};
+pub use secrets::{SearchReport, SecretReport};
 
 /// The number of the JSON's format; a change that a reader could trip over raises it.
 pub const SCHEMA: u32 = 2;

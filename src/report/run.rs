@@ -8,7 +8,7 @@ use crate::path::GuestPath;
 use crate::plan::{Change, OperationOutcome, Outcome, Plan, Refusal, TOOL};
 use crate::volume::VolumeId;
 
-use super::Inspection;
+use super::{Inspection, SearchReport, SecretReport};
 
 /// Which command a report is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -155,6 +155,12 @@ pub struct Report {
     pub totals: Totals,
     /// What stays readable in the image and cannot be reached, a line each.
     pub residue: Vec<String>,
+    /// Secrets that were found, those that go with the plan included.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretReport>,
+    /// What was looked at, where the whole tree was searched for secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub searched: Option<SearchReport>,
     /// What sealing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed: Option<SealReport>,
@@ -217,6 +223,15 @@ impl Report {
             refusals: plan.refusals.clone(),
             totals,
             residue: residue.into_iter().chain(plan.residue.iter().cloned()).collect(),
+            secrets: plan
+                .secrets
+                .iter()
+                .map(|it| {
+                    let by = Some(it.operation.clone());
+                    SecretReport::new(it.guest, it.finding.clone(), by, None)
+                })
+                .collect(),
+            searched: None,
             sealed: None,
             timings: Vec::new(),
         }

@@ -96,10 +96,50 @@ pub fn findings(
     if guests.is_empty() {
         line!(out, "No operating system found{}", why_no_guest(&report.found))?;
     }
+    secrets(out, report)?;
     for residue in &report.residue {
         line!(out, "Stays readable: {residue}")?;
     }
     Ok(())
+}
+
+/// Where secrets are and what was looked at for them.
+fn secrets(out: &mut dyn Write, report: &Report) -> fmt::Result {
+    let several = report.found.guests.len() > 1;
+    for secret in &report.secrets {
+        let guest = report.found.guests.get(secret.guest as usize).filter(|_| several);
+        let root = guest.map(|it| format!("{}:", it.root)).unwrap_or_default();
+        let more = match (&secret.goes_with, &secret.operation) {
+            (Some(operation), _) => format!(", goes with {operation}"),
+            (None, Some(operation)) => format!(" ({operation})"),
+            (None, None) => String::new(),
+        };
+        line!(out, "Secret: {root}{} {}: {}{more}", secret.path, secret.at, secret.kind)?;
+    }
+    let Some(searched) = &report.searched else { return Ok(()) };
+    for unread in &searched.unread {
+        line!(out, "Not looked at for secrets: {unread}")?;
+    }
+    let kept = report.secrets.iter().filter(|it| it.goes_with.is_none()).count() as u64;
+    let found = match (report.secrets.len() as u64, kept) {
+        (0, _) => "no secret found".to_owned(),
+        (all, 0) => format!("{} found, all of which go", count(all, "secret", "secrets")),
+        (all, kept) if all == kept => format!("{} found", count(all, "secret", "secrets")),
+        (all, kept) => {
+            format!("{} found, of which {kept} stay", count(all, "secret", "secrets"))
+        }
+    };
+    let more = if searched.more { ", and more that are not listed" } else { "" };
+    let allowed = match searched.allowed {
+        0 => String::new(),
+        allowed => format!(", {allowed} allowed"),
+    };
+    line!(
+        out,
+        "{} of {} looked through: {found}{more}{allowed}",
+        count(searched.files, "file", "files"),
+        bytes(searched.bytes)
+    )
 }
 
 fn image(out: &mut dyn Write, found: &Inspection) -> fmt::Result {
@@ -286,6 +326,10 @@ fn guest_operations(
     let skipped = named(|it| matches!(it, Outcome::Skipped(_)));
     if !skipped.is_empty() && !verbose {
         wrapped(out, "Not for this guest: ", &skipped.join(", "))?;
+    }
+    let found = named(|it| *it == Outcome::Found);
+    if !found.is_empty() {
+        wrapped(out, "Found secrets: ", &found.join(", "))?;
     }
     let refused = named(|it| matches!(it, Outcome::Refused(_)));
     if !refused.is_empty() {

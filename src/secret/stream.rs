@@ -109,6 +109,17 @@ impl Scanner {
         }
     }
 
+    /// Looks through what configuration holds, as [`file`](Self::file).
+    pub fn bytes(&self, content: &[u8], found: &mut dyn FnMut(Spot, usize)) {
+        let mut read = |at: u64, dst: &mut [u8]| {
+            let rest = content.get(at as usize..).unwrap_or_default();
+            let len = rest.len().min(dst.len());
+            dst[..len].copy_from_slice(&rest[..len]);
+            Ok::<usize, std::convert::Infallible>(len)
+        };
+        let Ok(()) = self.file(true, &mut read, found);
+    }
+
     /// The anchors that begin in the range, and their kinds.
     fn hits(&self, bytes: &[u8], range: std::ops::Range<usize>, mut hit: impl FnMut(usize, usize)) {
         // An anchor that begins in the range may end behind it.

@@ -112,6 +112,7 @@ pub(crate) fn plan(image: &Image, changes: &BTreeMap<GuestPath, Action>) -> Plan
         outcomes: Vec::new(),
         refusals: Vec::new(),
         residue: Vec::new(),
+        secrets: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ mod mkdir;
 mod new;
 mod remove;
 mod rewrite;
+mod scan;
 mod set_key;
 mod symlink;
 mod touch;
@@ -55,6 +56,7 @@ pub const VERBS: &[Verb] = &[
     symlink::VERB,
     chmod::VERB,
     chown::VERB,
+    scan::VERB,
 ];
 
 impl Verb {
@@ -129,6 +131,8 @@ pub enum StepError {
     Unstable(GuestPath),
     /// More paths than a plan holds.
     TooMany(usize),
+    /// The tables for finding secrets cannot be made.
+    Scanner(String),
 }
 
 impl StepError {
@@ -155,6 +159,7 @@ impl fmt::Display for StepError {
                 write!(f, "{path}: the edit matches its own result; write it so that it does not")
             }
             Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
+            Self::Scanner(why) => write!(f, "looking for secrets: {why}"),
         }
     }
 }
