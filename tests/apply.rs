@@ -4,4 +4,5 @@ mod image;
 mod inconsistent;
 mod memory;
 mod shapes;
+mod table_inside;
 mod verify;

@@ -340,7 +340,10 @@ fn overlapping_partitions_are_not_opened_twice() {
     let layout = disk.scan();
     let not_opened: Vec<_> =
         layout.volumes.iter().map(|volume| volume.not_opened.as_deref()).collect();
-    assert_eq!(not_opened, [Some("overlaps part2"), Some("overlaps part1"), None]);
+    assert_eq!(
+        not_opened,
+        [Some("a partition that overlaps part2"), Some("a partition that overlaps part1"), None,]
+    );
     assert_eq!(layout.warnings, ["part2 overlaps part1; neither is opened"]);
     // No id: blkid gives no PARTUUID then.
     assert_eq!(layout.volumes[0].partition_uuid, None);

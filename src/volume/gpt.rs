@@ -158,27 +158,35 @@ pub(super) struct Gpt {
     pub(super) header: Header,
     /// The used entries, in order.
     pub(super) entries: Vec<Entry>,
+    /// Where both headers and their arrays lie, right or damaged: first byte and length of each.
+    pub(super) places: Vec<(u64, u64)>,
 }
 
-/// Reads the table whose header lies at sector `lba`; the inner error says what is wrong with it.
+/// Reads the table whose header lies at sector `lba`, and adds what it read to `places`; the inner
+/// error says what is wrong with it.
 fn read_at(
     disk: &dyn ReadBlocks,
     sector: u64,
     lba: u64,
+    places: &mut Vec<(u64, u64)>,
 ) -> Result<Result<Gpt, String>, BlockError> {
     let mut bytes = vec![0; usize::try_from(sector).unwrap_or_default()];
     match lba
         .checked_mul(sector)
         .filter(|at| at.checked_add(sector).is_some_and(|end| end <= disk.len()) && lba > 0)
     {
-        Some(at) => disk.read_at(at, &mut bytes)?,
+        Some(at) => {
+            places.push((at, sector));
+            disk.read_at(at, &mut bytes)?;
+        }
         None => return Ok(Err("it lies outside the disk".to_owned())),
     }
     let header = match Header::from_bytes(&bytes, sector, lba) {
         Ok(header) => header,
         Err(problem) => return Ok(Err(problem)),
     };
-    Ok(header.entries(disk)?.map(|entries| Gpt { header, entries }))
+    places.push((header.array_lba.saturating_mul(sector), header.array_len()));
+    Ok(header.entries(disk)?.map(|entries| Gpt { header, entries, places: Vec::new() }))
 }
 
 /// What was found where a GPT would be.
@@ -198,10 +206,11 @@ pub(super) enum Found {
 pub(super) fn read(disk: &dyn ReadBlocks, warnings: &mut Vec<String>) -> Result<Found, BlockError> {
     let mut damage = None;
     for sector in SECTOR_SIZES {
-        match read_at(disk, sector, 1)? {
+        let mut places = Vec::new();
+        match read_at(disk, sector, 1, &mut places)? {
             Ok(table) => {
-                check_backup(disk, &table, warnings)?;
-                return Ok(Found::Table(table));
+                check_backup(disk, &table, &mut places, warnings)?;
+                return Ok(Found::Table(Gpt { places, ..table }));
             }
             Err(problem) => {
                 if has_signature(disk, sector)? {
@@ -212,12 +221,13 @@ pub(super) fn read(disk: &dyn ReadBlocks, warnings: &mut Vec<String>) -> Result<
     }
     for sector in SECTOR_SIZES {
         let Some(last) = (disk.len() / sector).checked_sub(1) else { continue };
-        if let Ok(table) = read_at(disk, sector, last)? {
+        let mut places = vec![(sector, sector)];
+        if let Ok(table) = read_at(disk, sector, last, &mut places)? {
             warnings.push(format!(
                 "the GPT's first header is damaged ({}); read by its backup",
                 damage.as_deref().unwrap_or("it has no signature")
             ));
-            return Ok(Found::Table(table));
+            return Ok(Found::Table(Gpt { places, ..table }));
         }
     }
     Ok(damage.map_or(Found::Nothing, Found::Damaged))
@@ -237,10 +247,11 @@ fn has_signature(disk: &dyn ReadBlocks, sector: u64) -> Result<bool, BlockError>
 fn check_backup(
     disk: &dyn ReadBlocks,
     table: &Gpt,
+    places: &mut Vec<(u64, u64)>,
     warnings: &mut Vec<String>,
 ) -> Result<(), BlockError> {
     let header = &table.header;
-    match read_at(disk, header.sector, header.other_lba)? {
+    match read_at(disk, header.sector, header.other_lba, places)? {
         Err(problem) => warnings.push(format!("the GPT's backup header is damaged: {problem}")),
         Ok(backup) if backup.entries != table.entries => {
             warnings

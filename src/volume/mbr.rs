@@ -115,13 +115,17 @@ pub(super) struct Partition {
 /// Every partition of a record: primary ones, then logical ones, as the kernel numbers them.
 /// Extended partitions are left out: they hold nothing but the logical ones.
 ///
+/// Adds where the records lie to `places`: first byte and length of each.
+///
 /// # Errors
 /// The device below failed.
 pub(super) fn partitions(
     disk: &dyn ReadBlocks,
     record: &BootRecord,
+    places: &mut Vec<(u64, u64)>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Partition>, BlockError> {
+    places.push((0, SECTOR));
     let mut found = Vec::new();
     let mut next_number = 5;
     for (entry, number) in record.entries.iter().zip(1..) {
@@ -135,7 +139,7 @@ pub(super) fn partitions(
         }
     }
     for entry in record.entries.iter().filter(|entry| entry.is_used() && entry.is_extended()) {
-        logical(disk, *entry, &mut next_number, &mut found, warnings)?;
+        logical(disk, *entry, &mut next_number, &mut found, places, warnings)?;
     }
     Ok(found)
 }
@@ -146,6 +150,7 @@ fn logical(
     extended: Entry,
     next_number: &mut u32,
     found: &mut Vec<Partition>,
+    places: &mut Vec<(u64, u64)>,
     warnings: &mut Vec<String>,
 ) -> Result<(), BlockError> {
     let base = u64::from(extended.start);
@@ -166,6 +171,7 @@ fn logical(
             return Ok(());
         }
         disk.read_at(at * SECTOR, &mut sector)?;
+        places.push((at * SECTOR, SECTOR));
         let Some(record) = BootRecord::from_bytes(&sector) else {
             warnings.push(format!("no extended boot record at sector {at}, which is named as one"));
             return Ok(());

@@ -55,7 +55,7 @@ pub struct Volume {
     pub partition_label: Option<String>,
     /// A container that we recognise and do not open, by its common name: `LVM2`, `LUKS`,
     /// `BitLocker`, `MD RAID`, `ZFS`, `swap`, …; also a filesystem that no driver opens (`XFS`,
-    /// `NTFS`) and a partition that overlaps an earlier one.
+    /// `NTFS`), and a partition that overlaps another or the partition table.
     pub not_opened: Option<String>,
     /// Whether what `not_opened` names is encrypted.
     #[serde(default)]

@@ -147,7 +147,7 @@ fn gpt_layout(
             uuid: None,
             label: None,
         };
-        add(disk, volume, &mut volumes, &mut warnings)?;
+        add(disk, volume, &table.places, &mut volumes, &mut warnings)?;
     }
     Ok(Layout {
         table: Table::Gpt,
@@ -164,7 +164,8 @@ fn mbr_layout(
 ) -> Result<Layout, BlockError> {
     let id = (record.disk_id != 0).then(|| format!("{:08x}", record.disk_id));
     let mut volumes = Vec::new();
-    for partition in mbr::partitions(disk, record, &mut warnings)? {
+    let mut places = Vec::new();
+    for partition in mbr::partitions(disk, record, &mut places, &mut warnings)? {
         let volume = Volume {
             id: VolumeId(format!("part{}", partition.number)),
             number: partition.number,
@@ -178,16 +179,18 @@ fn mbr_layout(
             uuid: None,
             label: None,
         };
-        add(disk, volume, &mut volumes, &mut warnings)?;
+        add(disk, volume, &places, &mut volumes, &mut warnings)?;
     }
     Ok(Layout { table: Table::Mbr, disk_uuid: id, volumes, warnings })
 }
 
 /// Adds a partition: cut to the disk, looked at for what is not opened, and not opened where it
-/// overlaps an earlier one, nor that one: the free space of either may be the other's content.
+/// overlaps an earlier one, nor that one: the free space of either may be the other's content, as
+/// it may be the partition table's, which lies in `places`.
 fn add(
     disk: &dyn ReadBlocks,
     mut volume: Volume,
+    places: &[(u64, u64)],
     volumes: &mut Vec<Volume>,
     warnings: &mut Vec<String>,
 ) -> Result<(), BlockError> {
@@ -201,16 +204,21 @@ fn add(
         volume.len = room;
     }
     let end = volume.start + volume.len;
-    let mut overlaps = None;
+    let lies_in = |start: u64, len: u64| start < end && volume.start < start.saturating_add(len);
+    let mut in_the_way = None;
     for other in volumes.iter_mut() {
-        if volume.start < other.start + other.len && other.start < end {
+        if lies_in(other.start, other.len) {
             warnings.push(format!("{id} overlaps {}; neither is opened", other.id));
-            other.not_opened = Some(format!("overlaps {id}"));
-            overlaps.get_or_insert_with(|| other.id.clone());
+            other.not_opened = Some(format!("a partition that overlaps {id}"));
+            in_the_way.get_or_insert_with(|| format!("a partition that overlaps {}", other.id));
         }
     }
-    if let Some(other) = overlaps {
-        volume.not_opened = Some(format!("overlaps {other}"));
+    if places.iter().any(|&(start, len)| lies_in(start, len)) {
+        warnings.push(format!("partition table structures lie inside {id}; it is not opened"));
+        in_the_way = Some("a partition with partition table structures inside".to_owned());
+    }
+    if in_the_way.is_some() {
+        volume.not_opened = in_the_way;
     } else if volume.not_opened.is_none()
         && let Some(found) =
             signature::recognise(Area { disk, start: volume.start, len: volume.len })?
