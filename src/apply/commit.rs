@@ -15,8 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ApplyError;
 use super::redo::{self, Header, Log, Record, Writer};
+use super::{ApplyError, LeftLog};
 use crate::block::{Changes, Overlay, Piece, ReadBlocks};
 
 /// How many bytes are copied at a time.
@@ -98,7 +98,7 @@ pub struct Written {
 ///
 /// # Errors
 /// [`ApplyError::RecoveryPending`] when there is a log already;
-/// [`ApplyError::LogNotWritten`]: the image is untouched and the log is gone;
+/// [`ApplyError::LogNotWritten`]: the image is untouched, and the log is gone or the error says so;
 /// [`ApplyError::HalfWritten`]: the log is complete and stays, a recovery finishes the work;
 /// [`ApplyError::LogNotRemoved`]: the image is done.
 pub fn commit(host: &mut dyn Host, overlay: &Overlay) -> Result<Written, ApplyError> {
@@ -113,11 +113,12 @@ pub fn commit(host: &mut dyn Host, overlay: &Overlay) -> Result<Written, ApplyEr
         }
         other => other.map_err(|source| ApplyError::LogNotWritten { source, leftover: None })?,
     }
-    let log_bytes = write_log(host, overlay, &changes).map_err(|source| {
-        // Without a trailer the log means nothing; one that stays is thrown away later. So is
-        // space that is not given back worth no other error than the one that is told.
+    let mut is_complete = false;
+    let log_bytes = write_log(host, overlay, &changes, &mut is_complete).map_err(|source| {
+        // Space that is not given back is worth no other error than the one that is told.
         let _ = host.give_back();
-        let leftover = host.remove_log().and_then(|()| host.sync_directory()).err();
+        let removed = host.remove_log().and_then(|()| host.sync_directory());
+        let leftover = removed.err().map(|source| LeftLog { source, is_complete });
         ApplyError::LogNotWritten { source, leftover }
     })?;
     let logged = Instant::now();
@@ -130,7 +131,13 @@ pub fn commit(host: &mut dyn Host, overlay: &Overlay) -> Result<Written, ApplyEr
     Ok(written)
 }
 
-fn write_log(host: &mut dyn Host, overlay: &Overlay, changes: &Changes) -> io::Result<u64> {
+/// Writes the log and makes it durable; says when it has its trailer, whatever fails then.
+fn write_log(
+    host: &mut dyn Host,
+    overlay: &Overlay,
+    changes: &Changes,
+    is_complete: &mut bool,
+) -> io::Result<u64> {
     // Each list is gone before the next is made: there may be a quarter of a million ranges.
     let ranges = |which: fn(Piece) -> bool| -> Vec<(u64, u64)> {
         let pieces = changes.pieces.iter().filter(|(_, piece)| which(*piece));
@@ -165,6 +172,7 @@ fn write_log(host: &mut dyn Host, overlay: &Overlay, changes: &Changes) -> io::R
         io::Error::new(error.kind(), problem)
     })?;
     host.append_log(&trailer)?;
+    *is_complete = true;
     host.sync_log()?;
     host.sync_directory()?;
     Ok(length + trailer.len() as u64)

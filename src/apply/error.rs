@@ -34,6 +34,16 @@ pub struct Changed {
     pub change: u32,
 }
 
+/// A log that is left beside an untouched image.
+#[derive(Debug)]
+pub struct LeftLog {
+    /// Why it could not be removed.
+    pub source: io::Error,
+    /// Whether it has its trailer: a recovery seals the image by it. Without one it means nothing,
+    /// and the next run removes it.
+    pub is_complete: bool,
+}
+
 /// Why applying stopped.
 ///
 /// The caller's: `RecoveryPending`, `NotThisImage`, `WrongImage`, `ChangedSince`, `NotWritable`.
@@ -111,9 +121,8 @@ pub enum ApplyError {
     LogNotWritten {
         /// What the host said.
         source: io::Error,
-        /// Why the unfinished log could not be removed, where it could not. It means nothing and
-        /// the next run removes it.
-        leftover: Option<io::Error>,
+        /// The log, where it could not be removed.
+        leftover: Option<LeftLog>,
     },
     /// Writing the image in place failed: it is half written, the log is complete and stays, and
     /// a recovery finishes the work.
@@ -186,11 +195,21 @@ impl fmt::Display for ApplyError {
             Self::LogNotWritten { source, leftover: None } => {
                 write!(f, "the seal could not be logged: {source}; the image is untouched")
             }
-            Self::LogNotWritten { source, leftover: Some(leftover) } => write!(
-                f,
-                "the seal could not be logged: {source}; the image is untouched, but the \
-                 unfinished log could not be removed: {leftover}"
-            ),
+            Self::LogNotWritten {
+                source,
+                leftover: Some(LeftLog { source: why, is_complete }),
+            } => {
+                write!(f, "the seal could not be logged: {source}; the image is untouched, but ")?;
+                if *is_complete {
+                    write!(
+                        f,
+                        "its redo log, which is complete, could not be removed: {why}; \
+                         'sysprep-rs recover IMAGE' seals the image by it"
+                    )
+                } else {
+                    write!(f, "the unfinished log could not be removed: {why}")
+                }
+            }
             Self::HalfWritten { source } => write!(
                 f,
                 "writing the image failed: {source}; it is half written, and everything still to \
@@ -199,7 +218,7 @@ impl fmt::Display for ApplyError {
             ),
             Self::LogNotRemoved { source } => write!(
                 f,
-                "the image is complete, but its redo log could not be removed: {source}; \
+                "the image is sealed, but its redo log could not be removed: {source}; \
                  'sysprep-rs recover IMAGE' does that"
             ),
         }

@@ -12,7 +12,7 @@ pub mod verify;
 
 pub use commit::{Host, LogSource, Written, commit, replay};
 pub use edit::{edit, edit_all};
-pub use error::{ApplyError, Changed, REPAIR};
+pub use error::{ApplyError, Changed, LeftLog, REPAIR};
 pub use host::FileHost;
 pub use prove::{Committed, Proof, Replan, Size, Verified};
 pub use recover::{Pending, Recovery, open, pending, recover, recover_on};

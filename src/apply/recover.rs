@@ -1,5 +1,6 @@
 //! Finishing, or forgetting, a commit that was stopped.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -145,9 +146,15 @@ pub fn recover_on(host: &mut dyn Host) -> Result<Recovery, ApplyError> {
     };
     let log = match Log::open(source) {
         Err(LogError::Incomplete) => {
-            host.remove_log()
-                .and_then(|()| host.sync_directory())
-                .map_err(|source| ApplyError::LogNotRemoved { source })?;
+            host.remove_log().and_then(|()| host.sync_directory()).map_err(|error| {
+                let log = host.log_path().display();
+                ApplyError::Host(io::Error::new(
+                    error.kind(),
+                    format!(
+                        "the image is untouched, and {log}, which is unfinished, stays: {error}"
+                    ),
+                ))
+            })?;
             return Ok(Recovery::Forgotten);
         }
         other => other.map_err(ApplyError::Log)?,

@@ -7,7 +7,7 @@ use sysprep_rs::image::{Image, ResidueKind};
 use sysprep_rs::report::{Report, text};
 
 /// The exit code of such a run.
-const CODE: u8 = 3;
+pub(crate) const CODE: u8 = 3;
 
 /// What a run leaves to attend to.
 pub(crate) struct Attention {

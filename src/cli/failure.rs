@@ -8,7 +8,7 @@ use serde::Serialize;
 use sysprep_rs::apply::ApplyError;
 use sysprep_rs::printable;
 
-use super::{out, stray_log};
+use super::{attention, out, stray_log};
 
 /// A failure: one line that names the file, the place and what to do.
 #[derive(Debug, Serialize)]
@@ -54,13 +54,16 @@ impl Failure {
         }
     }
 
-    /// Applying to `path` failed; a command that helps names the path, too.
+    /// Applying to `path` failed, or left something to do; a command that helps names the path, too.
     pub(crate) fn of(path: &Path, error: &ApplyError) -> Self {
         let command = format!("'sysprep-rs recover {}'", path.display());
         let message = error.to_string().replace("'sysprep-rs recover IMAGE'", &command);
-        match error.is_damage() {
-            true => Self::damaged(path, message),
-            false => Self::at(path, message),
+        match error {
+            error if error.is_damage() => Self::damaged(path, message),
+            ApplyError::LogNotRemoved { .. } => {
+                Self { code: attention::CODE, ..Self::at(path, message) }
+            }
+            _ => Self::at(path, message),
         }
     }
 

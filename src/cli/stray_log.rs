@@ -5,16 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use sysprep_rs::apply::redo;
+use sysprep_rs::image::folder_of;
 
 /// How many files of a folder are looked at.
 const LOOKED_AT: usize = 10_000;
 
 /// Words to be put behind an error about a damaged image, where such a log lies beside it.
 pub(crate) fn hint(image: &Path) -> String {
-    let folder = match image.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(image);
     let Ok(entries) = fs::read_dir(folder) else { return String::new() };
     let stray = entries
         .take(LOOKED_AT)

@@ -114,3 +114,53 @@ fn the_program_killed_at_any_instant_leaves_the_old_image_or_the_new_one() {
         assert!(olds > 0 && logs > 0, "{olds} old, {news} new, {logs} with a log");
     }
 }
+
+/// Stopped while it commits, it finds a directory in the log's place when it goes on.
+#[test]
+fn a_sealed_image_whose_log_stays_is_sealed_and_the_exit_code_says_that_something_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = guest(dir.path());
+    let folder = dir.path().join("images");
+    fs::create_dir(&folder).unwrap();
+    let (image, moved) = (folder.join("image"), dir.path().join("log"));
+    let log = folder.join(".image.sysprep-redo");
+    let signal = |process: &std::process::Child, signal| {
+        let id = rustix::process::Pid::from_child(process);
+        rustix::process::kill_process(id, signal).unwrap();
+    };
+    let mut tries = 0;
+    let said = loop {
+        tries += 1;
+        assert!(tries < 50, "the log was never seen in time");
+        fs::copy(&made, &image).unwrap();
+        let mut seal = program("seal", &image).stderr(Stdio::piped()).spawn().unwrap();
+        while !log.exists() && seal.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        if seal.try_wait().unwrap().is_none() {
+            signal(&seal, rustix::process::Signal::STOP);
+            if fs::rename(&log, &moved).is_ok() {
+                fs::create_dir(&log).unwrap();
+            }
+            signal(&seal, rustix::process::Signal::CONT);
+        }
+        let output = seal.wait_with_output().unwrap();
+        match output.status.code() {
+            Some(0) => assert!(!log.exists()),
+            Some(3) => break String::from_utf8(output.stderr).unwrap(),
+            // It was stopped before the image was touched: its log's name was not its own.
+            _ => fs::remove_dir(&log).unwrap(),
+        }
+    };
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let recover = format!("'sysprep-rs recover {}' does that", image.display());
+    for part in ["the image is sealed, but its redo log could not be removed", &recover] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    judge(&image, false);
+    fs::remove_dir(&log).unwrap();
+    fs::rename(&moved, &log).unwrap();
+    let sealed = fs::read(&image).unwrap();
+    assert!(program("recover", &image).status().unwrap().success());
+    assert!(!log.exists() && fs::read(&image).unwrap() == sealed);
+}

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use sysprep_rs::apply::{ApplyError, FileHost, Pending, Recovery, commit, pending, recover};
+use sysprep_rs::apply::{
+    ApplyError, FileHost, Pending, Recovery, commit, pending, recover, recover_on,
+};
 use sysprep_rs::block::{HostFile, Overlay, ReadBlocks, ResizeBlocks, WriteBlocks};
 
 use super::stopping::{Stop, Stopping};
@@ -113,6 +115,59 @@ fn a_process_killed_at_any_operation_leaves_the_old_image_or_the_new_one() {
     }
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
     assert!(fs::read(&path).unwrap() == new);
+}
+
+/// From the failing operation on all fail, the removal of the log as well.
+#[test]
+fn a_log_that_cannot_be_removed_is_said_to_be_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image");
+    make(&path);
+    let old = fs::read(&path).unwrap();
+    let overlay = changes(&path);
+    let mut new = vec![0; overlay.len() as usize];
+    overlay.read_at(0, &mut new).unwrap();
+    let mut seen = [0; 3];
+    for operation in 1.. {
+        fs::remove_file(&path).unwrap();
+        make(&path);
+        let result = commit(&mut Stopping::new(open(&path), operation, Stop::Fail), &overlay);
+        let Err(error) = result else { break };
+        let said = error.to_string();
+        let (before, found) = (pending(&path).unwrap(), fs::read(&path).unwrap());
+        let context = format!("operation {operation}, {before:?}: {said}");
+        match error {
+            ApplyError::LogNotWritten { leftover: Some(left), .. } => {
+                assert!(found == old && said.contains("the image is untouched"), "{context}");
+                let is_complete = matches!(before, Pending::Complete { .. });
+                assert_eq!(left.is_complete, is_complete, "{context}");
+                assert_eq!(said.contains("unfinished log"), !is_complete, "{context}");
+                let seals = said.contains("'sysprep-rs recover IMAGE' seals the image by it");
+                assert_eq!(seals, is_complete, "{context}");
+                seen[usize::from(is_complete)] += 1;
+            }
+            ApplyError::LogNotRemoved { .. } => {
+                assert!(found == new && said.contains("the image is sealed"), "{context}");
+                seen[2] += 1;
+            }
+            ApplyError::HalfWritten { .. } => {}
+            other => panic!("{context}: {other:?}"),
+        }
+        // What cannot be removed still cannot be, and then it can.
+        if before == Pending::Unfinished {
+            let mut host = Stopping::new(open(&path), 0, Stop::Fail);
+            let said = recover_on(&mut host).unwrap_err().to_string();
+            assert!(
+                said.contains("the image is untouched") && said.contains("unfinished"),
+                "{said}"
+            );
+        }
+        recover(&path).unwrap();
+        let expected = if before == Pending::Unfinished { &old } else { &new };
+        assert!(fs::read(&path).unwrap() == *expected, "{context}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{context}");
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
 }
 
 #[test]
