@@ -2,13 +2,14 @@
 //! by `debugfs` and by a model that was edited the same way.
 
 mod attributes;
+mod clusters;
 mod directories;
 mod inconsistent;
 mod links;
 mod states;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use sysprep_rs::fs::ext4::DRIVER;

@@ -41,7 +41,7 @@ fn refused_disk(what: &str, damaged: &Disk, expected: &[&str]) {
 }
 
 /// What `debugfs` says of the blocks of a path or `<inode>`: those of content, and of the map.
-fn blocks(image: &Path, path: &str) -> (Vec<u64>, Vec<u64>) {
+pub(super) fn blocks(image: &Path, path: &str) -> (Vec<u64>, Vec<u64>) {
     let said = debugfs::script(image, false, &[format!("stat {path}").into_bytes()]);
     let said = String::from_utf8_lossy(&said[0]).into_owned();
     let list = said.split_once("EXTENTS:").or_else(|| said.split_once("BLOCKS:")).unwrap().1;

@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 
+use super::cluster_rest::ClusterRest;
 use super::store::Store;
 use crate::fs::FsError;
 use crate::fs::ext4::inode::Inode;
@@ -16,7 +17,7 @@ const HELD: usize = 16 << 20;
 
 /// The inode of the reserved group descriptors (`EXT2_RESIZE_INO`), which lie in the filesystem's
 /// own metadata.
-const RESIZE_INODE: u32 = 7;
+pub(super) const RESIZE_INODE: u32 = 7;
 
 /// Whether what an inode's place in the table holds is a file, whatever the bitmap says.
 pub(super) fn is_live(store: &Store, inode: &Inode) -> bool {
@@ -83,7 +84,10 @@ impl<'a> Claims<'a> {
     fn multi_mount(&mut self) -> Result<(), FsError> {
         match self.store.superblock.mmp_block() {
             0 => Ok(()),
-            block => self.claim(Owner::MultiMount, block, 1, &mut None),
+            block => {
+                self.claim(Owner::MultiMount, block, 1, &mut None)?;
+                ClusterRest::new(self.store, Owner::MultiMount).but(block)
+            }
         }
     }
 
@@ -99,6 +103,7 @@ impl<'a> Claims<'a> {
         }
         let owner = Owner::Inode(inode.number());
         let mut last = None;
+        let mut rest = ClusterRest::new(store, owner);
         let mut result = Ok(());
         map::walk(store, inode, map::WHOLE, &mut |mapped| {
             let (block, count) = match mapped {
@@ -111,13 +116,18 @@ impl<'a> Claims<'a> {
             result = match mapped {
                 Mapped::Run(run) if !run.written && !store.options.keep_free_space => self
                     .claim(owner, block, count, &mut last)
-                    .and_then(|()| zero_unwritten(store, block, count)),
-                Mapped::Run(_) => self.claim(owner, block, count, &mut last),
-                Mapped::Metadata(_) => self.claim(owner, block, count, &mut None),
+                    .and_then(|()| zero_unwritten(store, block, count))
+                    .and_then(|()| rest.run(run)),
+                Mapped::Run(run) => {
+                    self.claim(owner, block, count, &mut last).and_then(|()| rest.run(run))
+                }
+                Mapped::Metadata(_) => {
+                    self.claim(owner, block, count, &mut None).and_then(|()| rest.but(block))
+                }
             };
             if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        result?;
+        result.and_then(|()| rest.finish())?;
         match inode.xattr_block() {
             0 => Ok(()),
             block => self.attributes(owner, block),
@@ -186,6 +196,7 @@ impl<'a> Claims<'a> {
             return Ok(());
         }
         self.claim(owner, block, 1, &mut None)?;
+        ClusterRest::new(store, owner).but(block)?;
         let Some(group) = self.group(number)? else { return Ok(()) };
         let mut held = 0;
         let bits = group.attributes.get_or_insert_with(|| {
@@ -258,8 +269,8 @@ impl<'a> Claims<'a> {
 }
 
 /// What uses a block.
-#[derive(Clone, Copy)]
-enum Owner {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
     Inode(u32),
     MultiMount,
 }

@@ -197,8 +197,14 @@ impl Store {
                 last = Some((end - 1) / ratio);
             }
             if stay < run.blocks {
-                let (bytes, cluster) =
-                    self.release(run.physical + stay, run.blocks - stay, last)?;
+                let cut = run.physical + stay;
+                if let Some(kept) = last {
+                    // A cluster that stays in use is not zeroed with those that are free.
+                    let lowest = u64::from(self.superblock.first_data_block());
+                    let end = (run.physical + run.blocks).min(lowest + (kept + 1) * ratio);
+                    self.device.zero(cut * block_size, end.saturating_sub(cut) * block_size)?;
+                }
+                let (bytes, cluster) = self.release(cut, run.blocks - stay, last)?;
                 freed += bytes;
                 last = cluster;
             }

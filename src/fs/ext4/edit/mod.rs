@@ -7,6 +7,7 @@
 mod attributes;
 mod bitmap;
 mod claims;
+mod cluster_rest;
 mod content;
 mod directory;
 mod names;

@@ -243,13 +243,16 @@ impl State {
 
 /// How many blocks at a group's start hold the superblock's copy and the descriptors.
 fn base_blocks(superblock: &Superblock, group: u32) -> u64 {
+    // With bigalloc block 0 is the first group's even where the superblock is block 1.
+    let boot = superblock.block_size() == 1024 && superblock.first_data_block() == 0;
+    let boot = u64::from(boot && group == 0);
     let per_block = superblock.block_size() / u32::from(superblock.desc_size()).max(1);
     let has_copy = superblock.group_has_superblock(group);
     let meta = superblock.has_incompat(incompat::META_BG);
     if meta && group / per_block >= superblock.first_meta_group() {
         let within = group % per_block;
         let descriptors = within == 0 || within == 1 || within == per_block - 1;
-        return u64::from(has_copy) + u64::from(descriptors);
+        return boot + u64::from(has_copy) + u64::from(descriptors);
     }
     if !has_copy {
         return 0;
@@ -259,7 +262,7 @@ fn base_blocks(superblock: &Superblock, group: u32) -> u64 {
     } else {
         superblock.group_count().div_ceil(per_block)
     };
-    1 + u64::from(descriptor_blocks) + u64::from(superblock.reserved_descriptor_blocks())
+    boot + 1 + u64::from(descriptor_blocks) + u64::from(superblock.reserved_descriptor_blocks())
 }
 
 /// Where the filesystem's own metadata lies, merged.
