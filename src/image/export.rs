@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::block::{Extent, ReadBlocks, is_zero};
 
+use super::new_file::NewFile;
 use super::qcow2::Writer;
 use super::{Format, ImageError};
 
@@ -41,7 +42,7 @@ pub struct Exported {
 
 /// Writes `disk` to a new image at `to`: zeroes are left out, everything else is read once, in
 /// order. The file appears under its name only when it is complete and on the disk; until then it
-/// is a temporary file in the same folder.
+/// has none where the host can do that, or else a temporary one in the same folder.
 ///
 /// # Errors
 /// [`ImageError::Caller`] when `to` exists and may not be replaced, or is no place for a file;
@@ -68,26 +69,18 @@ pub fn export(
         Err(error) => return Err(ImageError::io(to, "look at", error)),
     }
     let failed = |error| ImageError::io(to, "write the image", error);
-    let temporary = tempfile::Builder::new()
-        .prefix(".sysprep-rs-")
-        .suffix(".tmp")
-        // The umask takes away what others may not do, as for any new file.
-        .permissions(std::fs::Permissions::from_mode(options.mode))
-        .tempfile_in(folder)
-        .map_err(failed)?;
+    let new = NewFile::create_in(folder, options.mode).map_err(failed)?;
     match format {
-        Format::Raw => raw(disk, temporary.as_file(), &failed)?,
-        Format::Qcow2 => qcow2(disk, temporary.as_file(), &failed)?,
+        Format::Raw => raw(disk, new.file(), &failed)?,
+        Format::Qcow2 => qcow2(disk, new.file(), &failed)?,
     }
-    temporary.as_file().sync_all().map_err(failed)?;
-    let file = if options.overwrite {
-        temporary.persist(to).map_err(|error| failed(error.error))?
-    } else {
-        temporary.persist_noclobber(to).map_err(|error| match error.error.kind() {
-            io::ErrorKind::AlreadyExists => exists(),
-            _ => failed(error.error),
-        })?
-    };
+    new.file().sync_all().map_err(failed)?;
+    let file = new.persist(to, folder, options.overwrite).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(),
+        _ => failed(error),
+    })?;
+    // That it has a name is the file's own to keep, too.
+    file.sync_all().map_err(failed)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     Ok(Exported {

@@ -25,6 +25,7 @@ mod error;
 mod export;
 mod lock;
 mod loop_device;
+mod new_file;
 mod probe;
 mod qcow2;
 mod same_file;

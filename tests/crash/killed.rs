@@ -1,6 +1,7 @@
 //! The program itself, killed while it seals, at instants that nothing chooses.
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -163,4 +164,66 @@ fn a_sealed_image_whose_log_stays_is_sealed_and_the_exit_code_says_that_somethin
     let sealed = fs::read(&image).unwrap();
     assert!(program("recover", &image).status().unwrap().success());
     assert!(!log.exists() && fs::read(&image).unwrap() == sealed);
+}
+
+/// What a signal leaves of a new file: nothing, or all of it under its name.
+#[test]
+fn a_new_file_that_a_signal_cuts_short_leaves_nothing() {
+    let seed = random::seed(1);
+    println!("seed {seed}");
+    let mut random = Random::new("a new file cut short", seed);
+    let dir = tempfile::tempdir().unwrap();
+    let image = guest(dir.path());
+    let folder = dir.path().join("new");
+    fs::create_dir(&folder).unwrap();
+    let output = folder.join("sealed.qcow2");
+    let seal = || {
+        let mut seal = program("seal", &image);
+        seal.arg("--force").arg("--output").arg(&output);
+        seal
+    };
+    let nameless = fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(rustix::fs::OFlags::TMPFILE.bits() as i32)
+        .open(&folder);
+    nameless.expect("files without a name where the tests' files are: set TMPDIR");
+    let started = Instant::now();
+    assert!(seal().status().unwrap().success());
+    let took = started.elapsed();
+    let new = fs::read(&output).unwrap();
+    let (mut cut, mut whole) = (0, 0);
+    for (replaces, signal) in [false, true].into_iter().flat_map(|replaces| {
+        use rustix::process::Signal;
+        [Signal::TERM, Signal::KILL, Signal::INT, Signal::HUP].map(|signal| (replaces, signal))
+    }) {
+        for _ in 0..KILLS / 2 {
+            fs::remove_dir_all(&folder).unwrap();
+            fs::create_dir(&folder).unwrap();
+            if replaces {
+                fs::write(&output, "old").unwrap();
+            }
+            let mut child = seal().spawn().unwrap();
+            // The first half looks and plans.
+            let part = 400 + random.below(650) as u32;
+            std::thread::sleep(took * part / 1000);
+            let id = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::kill_process(id, signal);
+            let status = child.wait().unwrap();
+            let context = format!("seed {seed}, {signal:?}, {status}, replaces: {replaces}");
+            match fs::read(&output) {
+                Ok(found) if found == new => whole += 1,
+                Ok(found) => assert!(replaces && found == b"old" && !status.success(), "{context}"),
+                Err(_) => assert!(!replaces && !status.success(), "{context}"),
+            }
+            cut += usize::from(!status.success());
+            let beside = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+            for beside in beside.filter(|path| *path != output) {
+                // A whole file has two names for as long as the replacing one takes.
+                let whole = replaces && fs::read(&beside).unwrap() == new;
+                assert!(whole, "{context}: {} is left", beside.display());
+            }
+        }
+    }
+    println!("{cut} cut short, {whole} whole; a seal took {took:?}");
+    assert!(cut > 10, "{cut} cut short, {whole} whole");
 }
