@@ -216,6 +216,110 @@ fn an_image_that_qemu_nbd_serves_is_refused() {
     open(&image, Access::Seal).unwrap();
 }
 
+/// A loop device, detached when it is dropped.
+struct Loop(String);
+
+impl Loop {
+    /// `None` where the host makes none (it takes root, and the kernel's driver), which is said.
+    fn attach(options: &[&str], file: &Path) -> Option<Self> {
+        let made = Command::new("losetup").args(options).args(["-f", "--show"]).arg(file).output();
+        match made {
+            Ok(made) if made.status.success() => {
+                Some(Self(String::from_utf8(made.stdout).unwrap().trim_end().to_owned()))
+            }
+            other => {
+                // Past the harness, which keeps what a passing test prints to itself.
+                let line = format!("left out, for want of a loop device: {other:?}\n");
+                std::io::stderr().write_all(line.as_bytes()).unwrap();
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        run("losetup", &["-d", &self.0]);
+    }
+}
+
+/// The unit tests of `image::loop_device` hold what is decided where the device cannot be asked.
+#[test]
+fn a_file_behind_a_loop_device_is_refused_whatever_became_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = raw_file(folder.path(), &mut Random::new("loop", 0), 1 << 20);
+    let other_name = folder.path().join("other-name");
+    fs::hard_link(&path, &other_name).unwrap();
+    let copy = folder.path().join("copy");
+    fs::copy(&path, &copy).unwrap();
+    let Some(device) = Loop::attach(&[], &path) else { return };
+    let in_use = |image: &Path| {
+        for access in [Access::Seal, Access::Audit] {
+            let error = refused(image, access);
+            assert!(
+                error.contains(&format!("attached to the loop device {}", device.0)),
+                "{error}"
+            );
+            assert!(error.contains(&format!("losetup -d {}", device.0)), "{error}");
+        }
+    };
+    in_use(&path);
+    in_use(&other_name);
+    fs::remove_file(&path).unwrap();
+    in_use(&other_name);
+    // Another file has the name now, of another size; then one of the same.
+    fs::write(&path, "x").unwrap();
+    in_use(&other_name);
+    fs::copy(&copy, &path).unwrap();
+    in_use(&other_name);
+    for not_attached in [&copy, &path] {
+        open(not_attached, Access::Seal).unwrap();
+    }
+    // Grown since, it is still that file.
+    File::options().write(true).open(&other_name).unwrap().set_len(2 << 20).unwrap();
+    in_use(&other_name);
+    drop(device);
+    open(&other_name, Access::Seal).unwrap();
+}
+
+#[test]
+fn what_is_only_read_may_have_a_read_only_loop_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let backing = raw_file(folder.path(), &mut Random::new("loop", 1), 1 << 20);
+    let image = on_backing(folder.path(), text(&backing), "raw");
+    let Some(device) = Loop::attach(&[], &backing) else { return };
+    for access in [Access::Seal, Access::Audit] {
+        let error = refused(&image, access);
+        let named =
+            format!("{}: it is attached to the loop device {}", backing.display(), device.0);
+        assert!(error.starts_with(&named), "{error}");
+    }
+    drop(device);
+    let Some(device) = Loop::attach(&["-r"], &backing) else { return };
+    open(&image, Access::Seal).unwrap();
+    open(&backing, Access::Audit).unwrap();
+    assert!(refused(&backing, Access::Seal).contains(&device.0));
+}
+
+#[test]
+fn a_block_device_that_is_mounted_is_not_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("fs");
+    File::create(&image).unwrap().set_len(8 << 20).unwrap();
+    run("mke2fs", &["-q", text(&image)]);
+    let Some(device) = Loop::attach(&[], &image) else { return };
+    drop(open(Path::new(&device.0), Access::Audit).unwrap());
+    let at = folder.path().join("mount");
+    fs::create_dir(&at).unwrap();
+    run("mount", &[&device.0, text(&at)]);
+    let looked = open(Path::new(&device.0), Access::Audit);
+    run("umount", &[text(&at)]);
+    let error = looked.unwrap_err();
+    assert!(matches!(error, ImageError::InUse { .. }), "{error}");
+    assert!(error.to_string().contains("the block device is mounted"), "{error}");
+    open(Path::new(&device.0), Access::Audit).unwrap();
+}
+
 #[test]
 fn what_qcow2_can_have_and_we_cannot_is_named() {
     let folder = tempfile::tempdir().unwrap();

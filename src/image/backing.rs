@@ -13,7 +13,7 @@ use std::{ffi::OsStr, fs};
 use crate::block::{HostFile, ReadBlocks};
 
 use super::qcow2::{Backing, Qcow2};
-use super::{Access, ImageError, lock};
+use super::{Access, ImageError, in_use};
 
 /// How long a chain of backing files may be. QEMU itself warns from about 200 on; real chains are
 /// a handful.
@@ -71,9 +71,8 @@ impl Chain {
             }
         };
         let real = self.resolve(path, name)?;
-        let file = fs::File::open(&real)
-            .map_err(|error| ImageError::io(&real, "open the backing file", error))?;
-        let metadata = file.metadata().map_err(|error| ImageError::io(&real, "look at", error))?;
+        let metadata =
+            fs::metadata(&real).map_err(|error| ImageError::io(&real, "look at", error))?;
         let identity = (metadata.dev(), metadata.ino());
         if self.seen.contains(&identity) {
             return Err(ImageError::corrupt(
@@ -83,7 +82,7 @@ impl Chain {
             ));
         }
         self.seen.push(identity);
-        lock::lock(&file, &real, Access::Audit)?;
+        let file = in_use::open(&real, Access::Audit, "open the backing file")?;
         let host: Arc<dyn ReadBlocks> = Arc::new(
             HostFile::from_file(file)
                 .map_err(|error| ImageError::caller(&real, error.to_string()))?,

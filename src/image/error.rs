@@ -21,8 +21,8 @@ pub enum ImageError {
     InUse {
         /// The image.
         path: PathBuf,
-        /// How it is used, as far as its locks tell.
-        how: &'static str,
+        /// How it is used, as far as can be told, and what to do about it.
+        how: String,
     },
     /// The image uses something that is not supported here.
     Unsupported {

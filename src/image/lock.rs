@@ -84,7 +84,8 @@ fn in_use(path: &Path) -> ImageError {
     ImageError::InUse {
         path: path.to_owned(),
         how: "the image is in use by another process (QEMU, or another run of this program); \
-              shut the guest down or wait",
+              shut the guest down or wait"
+            .to_owned(),
     }
 }
 

@@ -9,13 +9,12 @@
 //! data are one set of changes, and [`crate::block::overlay`] says how to commit it.
 
 use std::fmt;
-use std::fs::{File, OpenOptions as FileOptions};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{HostFile, MOST_HELD, Overlay, ReadBlocks, WriteBlocks};
@@ -23,6 +22,7 @@ use crate::block::{HostFile, MOST_HELD, Overlay, ReadBlocks, WriteBlocks};
 mod backing;
 mod error;
 mod export;
+mod in_use;
 mod lock;
 mod loop_device;
 mod new_file;
@@ -108,7 +108,7 @@ pub const DRIVERS: &[ImageDriver] = &[
 /// What an image is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// To read: others may read as well, and nobody may write.
+    /// To read: others may read as well, and nobody may write. A block device is nobody else's.
     Audit,
     /// To be changed in place: nobody else may have it open.
     Seal,
@@ -215,27 +215,7 @@ impl ImageFile {
                 "write the sealed image to a file with --output",
             ));
         }
-        if loop_device::of(path) {
-            return Err(ImageError::InUse {
-                path: path.to_owned(),
-                how: "it is attached to a loop device; unmount it and detach it (losetup -d) first",
-            });
-        }
-        let file = FileOptions::new()
-            .read(true)
-            .write(access == Access::Seal)
-            .custom_flags(OFlags::NONBLOCK.bits() as i32)
-            .open(path)
-            .map_err(|error| match (error.kind(), access) {
-                (
-                    std::io::ErrorKind::PermissionDenied
-                    | std::io::ErrorKind::ReadOnlyFilesystem
-                    | std::io::ErrorKind::ExecutableFileBusy,
-                    Access::Seal,
-                ) => ImageError::caller(path, format!("it cannot be written: {error}")),
-                _ => ImageError::io(path, "open", error),
-            })?;
-        lock::lock(&file, path, access)?;
+        let file = in_use::open(path, access, "open")?;
         let host = Arc::new(
             HostFile::from_file(file)
                 .map_err(|error| ImageError::caller(path, error.to_string()))?,
