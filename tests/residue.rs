@@ -1,6 +1,8 @@
 //! Nothing stays behind: markers in every kind of place are in the image file before `seal` and in no
 //! byte of it after. This runs the program itself, on raw and on qcow2.
 
+mod kept;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

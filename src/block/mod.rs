@@ -174,3 +174,29 @@ pub fn is_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<16>();
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }
+
+/// How much [`reads_as_zero`] reads at a time.
+const PIECE: u64 = 64 << 10;
+
+/// Whether `len` bytes at `at` are all zero; what the device knows to be zero is not read.
+///
+/// # Errors
+/// Those of `device`.
+pub fn reads_as_zero(device: &dyn ReadBlocks, at: u64, len: u64) -> Result<bool, BlockError> {
+    check_range(at, len, device.len())?;
+    let (mut at, end) = (at, at + len);
+    let mut bytes = Vec::new();
+    while at < end {
+        let mut extent = device.extent_at(at)?.at_most(end - at);
+        if let Extent::Data(_) = extent {
+            extent = extent.at_most(PIECE);
+            bytes.resize(extent.len() as usize, 0);
+            device.read_at(at, &mut bytes)?;
+            if !is_zero(&bytes) {
+                return Ok(false);
+            }
+        }
+        at += extent.len();
+    }
+    Ok(true)
+}

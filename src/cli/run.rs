@@ -16,7 +16,7 @@ use sysprep_rs::operation::{Operation, Selection, StepError};
 use sysprep_rs::plan::{
     self, FilesystemFacts, OperationOutcome, Outcome, Plan, PlanError, PlanOptions, TIMES,
 };
-use sysprep_rs::report::{Command, FreedReport, Report, SealReport, text};
+use sysprep_rs::report::{self, Command, FreedReport, Report, SealReport, text};
 use sysprep_rs::volume::VolumeId;
 
 use super::args::{AuditArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
@@ -110,6 +110,8 @@ fn report_of(command: Command, opened: &Opened, plan: &Plan) -> Result<Report, F
     let digest = plan.digest().map_err(Failure::new)?;
     let mut residue: Vec<String> = opened.image.residue().into_iter().map(|it| it.text).collect();
     residue.extend(out_of_reach(opened, plan));
+    let kept = report::kept_by_volumes(&opened.disk, &*opened.image.disk(), plan);
+    residue.extend(kept.map_err(|it| Failure::at(&opened.path, it))?);
     if plan.keep_free_space {
         residue.push("what was deleted before this run, in free space (--keep-free-space)".into());
     }

@@ -3,12 +3,14 @@
 //! A report is a value; serde makes its JSON, [`text`] its text. Nothing here prints.
 
 mod inspection;
+mod residue;
 mod run;
 mod secrets;
 pub mod text;
 mod words;
 
 pub use inspection::{GuestReport, ImageReport, Inspection, MountReport, VolumeReport};
+pub use residue::kept_by_volumes;
 pub use run::{Command, FreedReport, OperationReport, PathReport, Report, SealReport, Totals};
 pub use secrets::{SearchReport, SecretReport};
 

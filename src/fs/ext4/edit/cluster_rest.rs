@@ -3,15 +3,12 @@
 
 use super::claims::{Owner, RESIZE_INODE};
 use super::store::Store;
-use crate::block::{Extent, is_zero};
+use crate::block::reads_as_zero;
 use crate::fs::FsError;
 use crate::fs::ext4::map::Run;
 
 /// The inode of the bad blocks (`EXT2_BAD_INO`).
 const BAD_INODE: u32 = 1;
-
-/// How much is read at a time.
-const CHUNK: u64 = 64 << 10;
 
 /// The clusters of one owner, come to in a file's order. Without bigalloc nothing is done; where
 /// earlier free space is kept, what lies in them is checked and left.
@@ -111,18 +108,9 @@ impl<'a> ClusterRest<'a> {
             return Ok(());
         }
         let size = self.store.block_len() as u64;
-        let (mut at, end) = (from * size, until * size);
-        let mut bytes = Vec::new();
-        while at < end {
-            let extent = self.store.device.extent_at(at)?.at_most((end - at).min(CHUNK));
-            if let Extent::Data(len) = extent {
-                bytes.resize(usize::try_from(len).unwrap_or_default(), 0);
-                self.store.device.read_at(at, &mut bytes)?;
-                if !is_zero(&bytes) {
-                    self.store.device.zero(at, len)?;
-                }
-            }
-            at += extent.len();
+        let (at, len) = (from * size, (until - from) * size);
+        if !reads_as_zero(&*self.store.device, at, len)? {
+            self.store.device.zero(at, len)?;
         }
         Ok(())
     }
