@@ -276,6 +276,9 @@ pub enum NewKind<'a> {
     Symlink(&'a [u8]),
 }
 
+/// The number that is no user and no group: chown(2) takes it for "leave this one as it is".
+pub const NO_ID: u32 = u32::MAX;
+
 /// A new node's metadata. Times are the editor's [`EditOptions::now`].
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,7 @@ use super::mode::{self, ModeChange};
 use super::problem::{At, Problem, did_you_mean};
 use super::step::{VERBS, Verb};
 use super::yaml::{Entry, Node, Yaml};
+use crate::fs::NO_ID;
 use crate::guest::{GuestError, NamePattern, Pattern};
 use crate::path::GuestPath;
 
@@ -554,8 +555,15 @@ fn checked(shape: &Shape, text: String) -> Result<Value, String> {
         Shape::ModeChange => ModeChange::parse(&text).map(|_| Value::Text(text)),
         Shape::Owner => {
             let fits = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
-            if text.is_empty() || !text.chars().all(fits) {
+            if text.is_empty() || text.starts_with('-') || !text.chars().all(fits) {
                 return Err(format!("'{text}' is neither a user or group name nor a number"));
+            }
+            let is_number = text.bytes().all(|it| it.is_ascii_digit());
+            if is_number && !text.parse().is_ok_and(|id: u32| id != NO_ID) {
+                return Err(format!(
+                    "'{text}' is no user or group; the largest number is {}",
+                    NO_ID - 1
+                ));
             }
             Ok(Value::Text(text))
         }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Plan, TIMES};
 use crate::digest::Digest;
+use crate::fs::NO_ID;
 use crate::operation::Action;
 
 /// The format's number; a change that an older reader would misunderstand raises it.
@@ -110,15 +111,20 @@ impl Plan {
             if !self.filesystems.iter().any(|it| it.volume == change.volume) {
                 return Err(format!("change {id} is on {}, which is not planned", change.volume));
             }
-            let mode = match &change.action {
+            let (mode, uid, gid) = match &change.action {
                 Action::CreateFile { meta, .. }
                 | Action::CreateDirectory { meta, .. }
-                | Action::CreateSymlink { meta, .. } => Some(meta.mode),
-                Action::Update { meta, .. } => meta.mode,
-                Action::Remove { .. } => None,
+                | Action::CreateSymlink { meta, .. } => {
+                    (Some(meta.mode), Some(meta.uid), Some(meta.gid))
+                }
+                Action::Update { meta, .. } => (meta.mode, meta.uid, meta.gid),
+                Action::Remove { .. } => (None, None, None),
             };
             if let Some(mode) = mode.filter(|mode| *mode > 0o7777) {
                 return Err(format!("change {id} sets the mode {mode:o}, beyond 7777"));
+            }
+            if uid == Some(NO_ID) || gid == Some(NO_ID) {
+                return Err(format!("change {id} gives to {NO_ID}, which is no user or group"));
             }
             let here = (change.guest, &change.path);
             if earlier.is_some_and(|earlier| earlier >= here) {

@@ -87,6 +87,19 @@ fn change<'a>(plan: &'a mut Value, path: &str) -> &'a mut Value {
 }
 
 #[test]
+fn a_plan_gives_nothing_to_the_number_that_is_no_user() {
+    let place = Place::new();
+    place.expect("audit -q --save-plan plan.json image.qcow2", 3);
+    for id in ["uid", "gid"] {
+        alter(&place, &|plan| {
+            change(plan, "/etc/machine-id")["action"]["meta"][id] = u32::MAX.into();
+        });
+        let (_, error) = place.expect("seal -q --plan altered.json image.qcow2", 1);
+        assert!(error.contains("gives to 4294967295, which is no user or group"), "{error}");
+    }
+}
+
+#[test]
 fn a_plan_that_counts_wrongly_is_refused() {
     let place = Place::new();
     let before = fs::read(place.image()).unwrap();

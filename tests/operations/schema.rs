@@ -204,6 +204,7 @@ fn what_fits_each_field_can_still_be_wrong_together() {
     };
     let parameter = "parameters: [{ name: p, type: integer, default: 1, help: A number }]\n";
     assert_eq!(with("  - remove: [/x]\n", ""), Ok(()));
+    assert_eq!(with("  - chown: { paths: /x, owner: 4294967294, group: '0' }\n", ""), Ok(()));
     for (steps, extra, wanted) in [
         ("  - remove: { names: '*~' }\n", "", "x.yaml:7:5: 'names' and 'under' go together"),
         ("  - remove: { keep: /x }\n", "", "names no path"),
@@ -220,6 +221,9 @@ fn what_fits_each_field_can_still_be_wrong_together() {
             "sections",
         ),
         ("  - chown: { paths: /x }\n", "", "give 'owner', 'group' or both"),
+        ("  - chown: { paths: /x, owner: 4294967295 }\n", "", "the largest number is 4294967294"),
+        ("  - chown: { paths: /x, group: '4294967296' }\n", "", "'4294967296' is no user or group"),
+        ("  - chown: { paths: /x, owner: -1 }\n", "", "'-1' is neither a user or group name"),
         ("  - symlink: { path: /x, target: y, mode: '0777' }\n", "", "no mode of its own"),
         ("  - write: { path: '/x*', content: '' }\n", "", "takes no wildcard"),
         ("  - remove: [/x]\n", parameter, "x.yaml:6:22: no step uses the parameter 'p'"),

@@ -418,7 +418,7 @@ fn several_names_of_one_file() {
 
 #[test]
 fn writing() {
-    let tree = "/etc/passwd = \"app:x:70:71::/:\\n\"\n/etc/group = \"adm:x:4:\\n\"\n\
+    let tree = "/etc/passwd = \"app:x:70:71::/:\\nnone:x:4294967295:0::/:\\n\"\n/etc/group = \"adm:x:4:\\n\"\n\
         /f 0600 3:3 = \"old\"\n/dir/";
     let steps = "
   - write: { path: /f, content: new }
@@ -429,6 +429,7 @@ fn writing() {
   - write: { path: /no/such, content: z }
   - write: { path: /dir, content: z }
   - touch: { path: /t, owner: ghost }
+  - chown: { paths: /f, owner: none }
   - symlink: { path: /f, target: x }
   - symlink: { path: /dir, target: x, replace: true }
 ";
@@ -440,11 +441,12 @@ fn writing() {
     assert_eq!((meta.mode, meta.uid, meta.gid), (0o640, 70, 4));
     let refused: Vec<String> =
         plan.refusals.iter().map(|it| format!("{}: {}", it.path, it.reason)).collect();
-    assert_eq!(refused.len(), 5, "{refused:?}");
+    assert_eq!(refused.len(), 6, "{refused:?}");
     for (line, wanted) in refused.iter().zip([
         "/no/such: its directory is not there",
         "/dir: not a regular file",
         "/t: the guest has no user 'ghost'",
+        "/f: the guest gives a name the number 4294967295, which is none",
         "/f: something else is there",
         "/dir: a directory",
     ]) {

@@ -1,7 +1,7 @@
 //! What the verbs that make something have in common: where, with which owner and mode.
 
 use super::StepError;
-use crate::fs::Kind;
+use crate::fs::{Kind, NO_ID};
 use crate::operation::draft::{Draft, New, Owned, Target};
 use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Fields, Shape};
@@ -75,6 +75,11 @@ impl Meta {
                 return Ok(None);
             };
             owned.gid = gid;
+        }
+        if owned.uid == NO_ID && self.owner.is_some() || owned.gid == NO_ID && self.group.is_some()
+        {
+            draft.refuse(path, format!("the guest gives a name the number {NO_ID}, which is none"));
+            return Ok(None);
         }
         Ok(Some(owned))
     }
