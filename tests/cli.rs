@@ -8,9 +8,10 @@ mod secrets;
 mod virt_sysprep;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -216,6 +217,33 @@ fn output_goes_to_a_new_file_and_leaves_the_source() {
     place.expect("seal -q image.qcow2 --output new.raw", 1);
     place.expect("seal -q image.qcow2 --force --output image.qcow2", 2);
     assert_eq!(fs::read(place.image()).unwrap(), before);
+}
+
+#[test]
+fn output_never_replaces_a_file_that_somebody_has_open() {
+    let place = Place::new();
+    let new = place.path("new.qcow2");
+    fs::copy(IMAGE, &new).unwrap();
+    for read_only in [&["-r"][..], &[]] {
+        let mut reader = Command::new("qemu-io")
+            .args(read_only)
+            .args(["-f", "qcow2", "new.qcow2"])
+            .current_dir(place.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Its answer says that it is open.
+        reader.stdin.as_mut().unwrap().write_all(b"length\n").unwrap();
+        reader.stdout.as_mut().unwrap().read_exact(&mut [0; 1]).unwrap();
+        let (_, error) = place.expect("seal -q --force --output new.qcow2 image.qcow2", 1);
+        assert!(error.starts_with("sysprep-rs: new.qcow2: the image is in use"), "{error}");
+        drop(reader.stdin.take());
+        reader.wait().unwrap();
+        assert_eq!(fs::read(&new).unwrap(), fs::read(IMAGE).unwrap());
+    }
+    place.expect("seal -q --force --output new.qcow2 image.qcow2", 0);
+    place.expect("audit -q new.qcow2", 0);
 }
 
 #[test]

@@ -278,7 +278,14 @@ fn a_file_behind_a_loop_device_is_refused_whatever_became_of_its_name() {
     // Grown since, it is still that file.
     File::options().write(true).open(&other_name).unwrap().set_len(2 << 20).unwrap();
     in_use(&other_name);
+    let old = fs::read(&other_name).unwrap();
+    let disk = Memory::from_bytes(vec![1; 512]);
+    let overwrite = ExportOptions { overwrite: true, ..ExportOptions::default() };
+    let error = export(&disk, &other_name, Format::Raw, &overwrite).unwrap_err();
+    assert!(error.to_string().contains(&device.0), "{error}");
+    assert!(fs::read(&other_name).unwrap() == old);
     drop(device);
+    export(&disk, &other_name, Format::Raw, &overwrite).unwrap();
     open(&other_name, Access::Seal).unwrap();
 }
 

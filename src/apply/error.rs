@@ -46,7 +46,8 @@ pub struct LeftLog {
 
 /// Why applying stopped.
 ///
-/// The caller's: `RecoveryPending`, `NotThisImage`, `WrongImage`, `ChangedSince`, `NotWritable`.
+/// The caller's: `RecoveryPending`, `NotThisImage`, `LogOfAnother`, `WrongImage`,
+/// `ChangedSince`, `NotWritable`.
 /// Unsupported: `CannotEdit`. Corrupt: `Log`, `Inconsistent`, and what `Image`, `Volume`, `Fs`, `Guest`, `Plan` and
 /// `Block` say in their own families. The host's: `Host`, `LogNotWritten`, `HalfWritten`,
 /// `LogNotRemoved`. Ours: `NotAsPlanned`.
@@ -60,6 +61,11 @@ pub enum ApplyError {
     NotThisImage {
         /// Where it is not.
         mismatch: Mismatch,
+        /// The log.
+        log: PathBuf,
+    },
+    /// Where a new image is to be, the log of another lies.
+    LogOfAnother {
         /// The log.
         log: PathBuf,
     },
@@ -149,6 +155,13 @@ impl fmt::Display for ApplyError {
                 "the image was changed after the interrupted seal, or is another file: {mismatch}; \
                  nothing was written. To give up that seal, delete {}; what it wrote until it was \
                  interrupted stays, so check the filesystems then, or restore the image from a copy",
+                log.display()
+            ),
+            Self::LogOfAnother { log } => write!(
+                f,
+                "beside it lies {}, the log of an interrupted seal, which a new image of this name \
+                 would be taken for: finish that seal with 'sysprep-rs recover IMAGE', or delete \
+                 the log",
                 log.display()
             ),
             Self::WrongImage(why) => write!(f, "the plan is not for this image: {why}"),
@@ -316,6 +329,7 @@ impl std::error::Error for ApplyError {
             | Self::LogNotRemoved { source } => Some(source),
             Self::RecoveryPending
             | Self::NotThisImage { .. }
+            | Self::LogOfAnother { .. }
             | Self::WrongImage(_)
             | Self::ChangedSince(_)
             | Self::NotWritable

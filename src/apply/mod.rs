@@ -15,5 +15,5 @@ pub use edit::{edit, edit_all};
 pub use error::{ApplyError, Changed, LeftLog, REPAIR};
 pub use host::FileHost;
 pub use prove::{Committed, Proof, Replan, Size, Verified};
-pub use recover::{Pending, Recovery, open, pending, recover, recover_on};
+pub use recover::{Pending, Recovery, no_log_beside, open, pending, recover, recover_on};
 pub use stage::{Staged, Timings, stage, stage_in};

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::commit::{self, Written};
+use super::recover::no_log_beside;
 use super::stage::volume;
 use super::verify::{Comparison, Expected, Finding, VerifyLevel, Witness, compare};
 use super::{ApplyError, FileHost, Staged, Timings};
@@ -436,7 +437,8 @@ impl Verified<'_> {
     /// Writes the staged disk to a new file; the image stays as it is.
     ///
     /// # Errors
-    /// What reading or writing says; the new file is there only when it is whole.
+    /// [`ApplyError::LogOfAnother`] when a log lies where the new image's would; what reading or
+    /// writing says; the new file is there only when it is whole.
     pub fn export(
         self,
         to: &Path,
@@ -444,6 +446,7 @@ impl Verified<'_> {
         options: &ExportOptions,
     ) -> Result<Committed, ApplyError> {
         let started = Instant::now();
+        no_log_beside(to)?;
         let disk = self.image.reopen(self.overlay.clone())?;
         let Exported { file_size, allocated } = export(&*disk, to, format, options)?;
         let before = Size { file: self.image.file_size(), allocated: self.image.allocated_size() };

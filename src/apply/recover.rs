@@ -134,6 +134,20 @@ pub fn pending(path: &Path) -> Result<Pending, ApplyError> {
     }
 }
 
+/// Makes sure that no log lies where that of a new image at `path` would: the new image would be
+/// taken for the one that the log is of, and refused.
+///
+/// # Errors
+/// [`ApplyError::LogOfAnother`] when one does; what the host says.
+pub fn no_log_beside(path: &Path) -> Result<(), ApplyError> {
+    let log = redo::log_path(path).map_err(ApplyError::Host)?;
+    match log.symlink_metadata() {
+        Ok(_) => Err(ApplyError::LogOfAnother { log }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(ApplyError::Host(error)),
+    }
+}
+
 /// Finishes or forgets the stopped commit of the host's image, which the caller holds alone.
 /// Without a log it does nothing. Stopped itself, it can be run again.
 ///

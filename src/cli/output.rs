@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sysprep_rs::apply;
 use sysprep_rs::image::{self, Format};
 
 use super::args::SealArgs;
@@ -42,6 +43,9 @@ impl Output {
             })?),
             None => Self::named(path)?,
         };
+        // Asked again, too, and seldom the answer to hours of work then.
+        image::refuse_to_replace_in_use(path).map_err(|it| Failure::at(path, it))?;
+        apply::no_log_beside(path).map_err(|it| Failure::of(path, &it))?;
         Ok(Some(Self { path: path.clone(), format }))
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::block::{Extent, ReadBlocks, is_zero};
 
+use super::in_use::refuse_to_replace_in_use;
 use super::new_file::NewFile;
 use super::qcow2::Writer;
 use super::{Format, ImageError};
@@ -46,7 +47,7 @@ pub struct Exported {
 ///
 /// # Errors
 /// [`ImageError::Caller`] when `to` exists and may not be replaced, or is no place for a file;
-/// what reading `disk` or writing says.
+/// [`ImageError::InUse`] when it exists and is in use; what reading `disk` or writing says.
 pub fn export(
     disk: &dyn ReadBlocks,
     to: &Path,
@@ -68,6 +69,7 @@ pub fn export(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(ImageError::io(to, "look at", error)),
     }
+    refuse_to_replace_in_use(to)?;
     let failed = |error| ImageError::io(to, "write the image", error);
     let new = NewFile::create_in(folder, options.mode).map_err(failed)?;
     match format {
@@ -75,6 +77,8 @@ pub fn export(
         Format::Qcow2 => qcow2(disk, new.file(), &failed)?,
     }
     new.file().sync_all().map_err(failed)?;
+    // Somebody may have come to use it meanwhile.
+    refuse_to_replace_in_use(to)?;
     let file = new.persist(to, folder, options.overwrite).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(),
         _ => failed(error),

@@ -1,4 +1,4 @@
-//! Opening a file that nobody else uses.
+//! Opening a file that nobody else uses, and replacing one.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -45,4 +45,28 @@ pub(super) fn open(path: &Path, access: Access, doing: &'static str) -> Result<F
     loop_device::refuse(&file.metadata().map_err(failed)?, path, access)?;
     lock::lock(&file, path, access)?;
     Ok(file)
+}
+
+/// Makes sure that the file at `path` may be replaced by another: whoever has it open would go on
+/// with the old one, which has no name then. Only a regular file can be in use so; a symlink is
+/// replaced itself.
+///
+/// # Errors
+/// [`ImageError::InUse`] when it is open elsewhere, or attached to a loop device;
+/// [`ImageError::Io`] when it cannot be looked at.
+pub fn refuse_to_replace_in_use(path: &Path) -> Result<(), ImageError> {
+    let failed = |error| ImageError::io(path, "see whether it is in use", error);
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32)
+        .open(path)
+        .map_err(failed)?;
+    loop_device::refuse(&file.metadata().map_err(failed)?, path, Access::Seal)?;
+    lock::refuse_held(&file, path)
 }

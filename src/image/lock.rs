@@ -45,13 +45,26 @@ pub(super) fn lock(file: &File, path: &Path, access: Access) -> Result<(), Image
             take(file, path, libc::F_RDLCK, DENIED + RESIZE, 1)?;
             // What a reader holds must not be held against it, so only these bytes are asked for.
             for byte in [HELD + WRITE, HELD + RESIZE, DENIED + READ] {
-                if is_held(file, path, byte)? {
+                if is_held(file, path, byte, 1)? {
                     return Err(in_use(path));
                 }
             }
             Ok(())
         }
     }
+}
+
+/// Takes no lock, and fails when another process holds any.
+///
+/// # Errors
+/// [`ImageError::InUse`] when one does.
+pub(super) fn refuse_held(file: &File, path: &Path) -> Result<(), ImageError> {
+    for start in [HELD, DENIED] {
+        if is_held(file, path, start, PERMISSIONS)? {
+            return Err(in_use(path));
+        }
+    }
+    Ok(())
 }
 
 fn range(kind: i32, start: i64, len: i64) -> libc::flock {
@@ -72,8 +85,8 @@ fn take(file: &File, path: &Path, kind: i32, start: i64, len: i64) -> Result<(),
     }
 }
 
-fn is_held(file: &File, path: &Path, byte: i64) -> Result<bool, ImageError> {
-    let mut asked = range(libc::F_WRLCK, byte, 1);
+fn is_held(file: &File, path: &Path, start: i64, len: i64) -> Result<bool, ImageError> {
+    let mut asked = range(libc::F_WRLCK, start, len);
     match fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut asked)) {
         Ok(_) => Ok(i32::from(asked.l_type) != libc::F_UNLCK),
         Err(errno) => without_locks(path, errno).map(|()| false),

@@ -33,6 +33,7 @@ mod sha256;
 
 pub use error::ImageError;
 pub use export::{ExportOptions, Exported, export, folder_of};
+pub use in_use::refuse_to_replace_in_use;
 pub use same_file::is_same_file;
 pub use sha256::sha256;
 

@@ -61,6 +61,35 @@ fn no_new_file_is_made_of_it_and_that_is_all_that_is_said() {
     oracle::qemu_img_check(&place.path("new.qcow2"));
 }
 
+/// The log would be taken for one of the new image, which it would have refused from then on.
+#[test]
+fn no_new_image_is_put_where_the_log_of_another_lies() {
+    let place = Place::new();
+    let new = place.path("new.qcow2");
+    let log = place.path(".new.qcow2.sysprep-redo");
+    fs::copy(place.image(), &new).unwrap();
+    interrupt(&new, IN_PLACE + 8);
+    let torn = fs::read(&new).unwrap();
+    let said = "sysprep-rs: new.qcow2: beside it lies .new.qcow2.sysprep-redo, the log of an \
+                interrupted seal, which a new image of this name would be taken for: finish that \
+                seal with 'sysprep-rs recover new.qcow2', or delete the log\n";
+    for words in ["seal -q --force", "seal -q -n --force"] {
+        let (_, error) = place.expect(&format!("{words} --output new.qcow2 image.qcow2"), 1);
+        assert_eq!(error, said);
+        assert_eq!(fs::read(&new).unwrap(), torn);
+    }
+    // Of the image that was there only the log is left.
+    fs::remove_file(&new).unwrap();
+    let (_, error) = place.expect("seal -q --output new.qcow2 image.qcow2", 1);
+    assert_eq!(error, said);
+    assert!(!new.exists() && log.exists());
+    fs::write(&new, torn).unwrap();
+    place.expect("recover new.qcow2", 0);
+    place.expect("seal -q --force --output new.qcow2 image.qcow2", 0);
+    place.expect("audit -q new.qcow2", 0);
+    oracle::qemu_img_check(&new);
+}
+
 /// Half written and under another name than its log's, an image is a damaged one: nothing is said
 /// of leaving an operation out, and the log is pointed out.
 #[test]
