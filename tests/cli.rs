@@ -598,6 +598,13 @@ fn the_readmes_table_of_operations_is_the_catalogues() {
 }
 
 #[test]
+fn the_reference_of_operation_files_is_what_checks_them() {
+    let (reference, _) = Place::new().expect("schema --markdown", 0);
+    let file = include_str!("../docs/operation-files.md");
+    assert!(reference == file, "make docs/operation-files.md anew: sysprep-rs schema --markdown");
+}
+
+#[test]
 fn a_filesystem_of_the_guest_that_cannot_be_opened_is_told_by_the_exit_code() {
     let place = Place::new();
     let image = place.image();
@@ -610,7 +617,8 @@ fn a_filesystem_of_the_guest_that_cannot_be_opened_is_told_by_the_exit_code() {
         "{text}"
     );
     assert!(text.contains("Stays readable: all of part1: "), "{text}");
-    place.expect("audit -q image.qcow2", 3);
+    let (_, note) = place.expect("audit -q image.qcow2", 3);
+    assert!(note.lines().count() == 1 && note.contains("left alone"), "{note}");
 }
 
 #[test]

@@ -206,13 +206,21 @@ impl fmt::Display for ApplyError {
             Self::Log(error) => error.fmt(f),
             Self::Host(error) => error.fmt(f),
             Self::LogNotWritten { source, leftover: None } => {
-                write!(f, "the seal could not be logged: {source}; the image is untouched")
+                write!(
+                    f,
+                    "the seal could not be logged beside the image: {source}; the image is \
+                     untouched (--output NEW seals into another folder)"
+                )
             }
             Self::LogNotWritten {
                 source,
                 leftover: Some(LeftLog { source: why, is_complete }),
             } => {
-                write!(f, "the seal could not be logged: {source}; the image is untouched, but ")?;
+                write!(
+                    f,
+                    "the seal could not be logged beside the image: {source}; the image is \
+                     untouched, but "
+                )?;
                 if *is_complete {
                     write!(
                         f,

@@ -83,6 +83,9 @@ impl NamedArgs {
     pub(crate) fn path(&self) -> Result<&Path, Failure> {
         let named: Vec<&PathBuf> = self.image.iter().chain(&self.more).chain(&self.add).collect();
         match named.as_slice() {
+            [one] if one.to_str().is_some_and(|it| it.contains("://")) && !one.exists() => {
+                Err(Failure::usage(format!("{}: URIs are not taken: name a file", one.display())))
+            }
             [one] => Ok(one),
             [] => Err(Failure::usage("no image is named; write it at the end, or as -a IMAGE")),
             [one, two, ..] => Err(Failure::usage(format!(
@@ -296,6 +299,10 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
+    /// Print the reference for people, as Markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
+
     /// Taken for the other commands' sake: a schema is JSON
     #[arg(long, hide = true)]
     pub(crate) json: bool,

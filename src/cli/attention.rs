@@ -12,6 +12,8 @@ pub(crate) const CODE: u8 = 3;
 /// What a run leaves to attend to.
 pub(crate) struct Attention {
     reasons: Vec<String>,
+    /// The first reason is that there is something to clean: what an audit is for.
+    dirty: bool,
 }
 
 impl Attention {
@@ -26,19 +28,26 @@ impl Attention {
         let left = left_alone(report, "would be left alone");
         let kept = snapshots(image, "would keep all of it");
         let found = secrets(report);
+        let is_dirty = dirty.is_some();
         let reasons = dirty.into_iter().chain(failed).chain(left).chain(found).chain(kept);
-        Self { reasons: reasons.collect() }
+        Self { reasons: reasons.collect(), dirty: is_dirty }
     }
 
     /// Of a seal: what had to be left. A new file has none of the image's snapshots.
     pub(crate) fn of_seal(report: &Report, image: &Image, new_file: bool) -> Self {
         let left = left_alone(report, "left alone");
         let kept = if new_file { None } else { snapshots(image, "keep all of it") };
-        Self { reasons: left.into_iter().chain(secrets(report)).chain(kept).collect() }
+        let reasons = left.into_iter().chain(secrets(report)).chain(kept).collect();
+        Self { reasons, dirty: false }
     }
 
     pub(crate) fn code(&self) -> ExitCode {
         if self.reasons.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(CODE) }
+    }
+
+    /// Whether there is something to attend to beside what a seal would clean.
+    pub(crate) fn more_than_dirt(&self) -> bool {
+        self.reasons.len() > usize::from(self.dirty)
     }
 
     /// The exit code in words, for the end of what is said; nothing where it is 0.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use sysprep_rs::operation::{self, Catalogue, CatalogueError, LoadError, Operation};
 
-use super::args::{CheckArgs, OperationsArgs};
+use super::args::{CheckArgs, OperationsArgs, SchemaArgs};
 use super::failure::Failure;
 use super::{explain, out};
 
@@ -55,6 +55,9 @@ pub(crate) fn operations(args: &OperationsArgs) -> Result<ExitCode, Failure> {
         return list(&args.operations_dir, args.json.json);
     };
     let Some(operation) = catalogue.get(name) else {
+        if let Some(why) = operation::not_here(name) {
+            return Err(Failure::usage(why));
+        }
         let near = operation::nearest(name, catalogue.operations().map(|it| it.name.as_str()));
         let hint = match near.as_slice() {
             [] => "'sysprep-rs operations' lists them".to_owned(),
@@ -98,7 +101,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             Ok(operation) if !args.json.json => {
                 let steps = operation.steps.len();
                 let steps = if steps == 1 { "1 step".into() } else { format!("{steps} steps") };
-                out::text(&format!("{}: {} is right, {steps}\n", file.display(), operation.name))?;
+                out::text(&format!("{}: {} is valid, {steps}\n", file.display(), operation.name))?;
             }
             Ok(_) => {}
             Err(CatalogueError::Load(errors)) => {
@@ -131,7 +134,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
 }
 
 /// `schema`.
-pub(crate) fn schema() -> Result<ExitCode, Failure> {
+pub(crate) fn schema(args: &SchemaArgs) -> Result<ExitCode, Failure> {
+    if args.markdown {
+        out::text(&operation::markdown())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     out::json(&operation::json_schema())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -75,7 +75,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Operations(args) => catalogue::operations(&args),
         Command::Check(args) => catalogue::check(&args),
-        Command::Schema(_) => catalogue::schema(),
+        Command::Schema(args) => catalogue::schema(&args),
         Command::Support(args) => support::support(&args),
         Command::Recover(args) => recover::recover(&args),
     }

@@ -25,6 +25,9 @@ impl Output {
                 "--output names the image itself; leave it out to seal in place",
             ));
         }
+        if own_files::is_standard_output(path) {
+            return Err(Failure::usage("--output writes a file; for one called '-' write ./-"));
+        }
         own_files::in_a_folder(path)?;
         // Asked again when it is written.
         match path.symlink_metadata() {

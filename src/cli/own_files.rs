@@ -21,6 +21,11 @@ pub(crate) fn refuse(flag: &str, file: &Path, image: &Image) -> Result<(), Failu
     }
 }
 
+/// Whether a name stands for standard output with other programs.
+pub(crate) fn is_standard_output(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
 /// Makes sure that a new file has a folder to stand in.
 pub(crate) fn in_a_folder(file: &Path) -> Result<(), Failure> {
     let folder = match file.parent() {

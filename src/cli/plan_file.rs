@@ -18,6 +18,13 @@ use super::own_files;
 pub(crate) fn save(plan: &Plan, file: &Path, image: &Image) -> Result<(), Failure> {
     own_files::refuse("--save-plan", file, image)?;
     own_files::in_a_folder(file)?;
+    if own_files::is_standard_output(file) {
+        return Err(Failure::usage("--save-plan writes a file; for one called '-' write ./-"));
+    }
+    if !may_replace(file) {
+        let problem = "the file exists and is no plan; name another, or remove it first";
+        return Err(Failure::at(file, problem));
+    }
     let json = plan.to_json().map_err(Failure::new)?;
     if json.len() as u64 > PLAN_BYTES {
         let problem = format!(
@@ -27,6 +34,17 @@ pub(crate) fn save(plan: &Plan, file: &Path, image: &Image) -> Result<(), Failur
         return Err(Failure::at(file, problem));
     }
     fs::write(file, json).map_err(|it| Failure::at(file, it))
+}
+
+/// Whether nothing but a plan is lost where a plan is written: what is no regular file loses
+/// nothing, and an empty one neither.
+fn may_replace(file: &Path) -> bool {
+    match file.metadata() {
+        Ok(it) if it.is_file() && it.len() > 0 => {
+            text_file::read(file, PLAN_BYTES).is_ok_and(|text| Plan::from_json(&text).is_ok())
+        }
+        _ => true,
+    }
 }
 
 /// Reads a plan.

@@ -59,8 +59,12 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     }
     let attention = Attention::of_audit(&report, &opened.image);
     say(&report, Some(&opened), &args.say)?;
-    if let (true, Some(closing)) = (is_text(&args.say), attention.closing()) {
-        out::text(&format!("{closing}\n"))?;
+    if let Some(closing) = attention.closing() {
+        if is_text(&args.say) {
+            out::text(&format!("{closing}\n"))?;
+        } else if attention.more_than_dirt() {
+            out::note(format_args!("sysprep-rs: {}: {closing}", path.display()));
+        }
     }
     Ok(attention.code())
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use sysprep_rs::report::StageTime;
+
 use super::args::SayArgs;
 use super::out;
 use super::progress::Progress;
@@ -11,7 +13,7 @@ use super::progress::Progress;
 pub(crate) struct Stopwatch {
     trace: bool,
     progress: Progress,
-    stages: Vec<(String, f64)>,
+    stages: Vec<StageTime>,
 }
 
 impl Stopwatch {
@@ -47,11 +49,11 @@ impl Stopwatch {
 
     /// Adds a stage that was measured elsewhere.
     pub(crate) fn add(&mut self, name: &str, took: Duration) {
-        self.stages.push((name.to_owned(), millis(took)));
+        self.stages.push(StageTime { stage: name.to_owned(), ms: millis(took) });
     }
 
-    /// Each stage with its milliseconds, in order.
-    pub(crate) fn stages(&self) -> Vec<(String, f64)> {
+    /// Each stage, in order.
+    pub(crate) fn stages(&self) -> Vec<StageTime> {
         self.stages.clone()
     }
 }

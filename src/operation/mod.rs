@@ -15,6 +15,7 @@ mod draft;
 mod load;
 mod mode;
 mod problem;
+mod reference;
 mod schema;
 mod selection;
 mod shape;
@@ -31,8 +32,9 @@ pub use draft::{
 };
 pub use load::{Class, DescribedStep, Description, Operation, Parameter, ParameterType};
 pub use problem::{At, LoadError, Problem, nearest};
+pub use reference::markdown;
 pub use schema::json_schema;
-pub use selection::Selection;
+pub use selection::{Selection, not_here};
 pub use shape::{Field, Shape};
 pub use step::{Propose, Step, StepError, VERBS, Verb};
 pub use targets::{Scan, Targets};

@@ -69,7 +69,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
             let distance = slips(name.as_bytes(), candidate.as_bytes());
             if distance <= allowed {
                 Some((distance, candidate))
-            } else if name.len() >= 3 && (candidate.contains(name) || name.contains(candidate)) {
+            } else if is_part(name, candidate) || is_part(candidate, name) {
                 Some((allowed + 1, candidate))
             } else {
                 None
@@ -77,8 +77,18 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
         })
         .collect();
     near.sort_unstable();
+    // Beside a name with one slip, one that is much farther away is no suggestion.
+    let best = near.first().map_or(0, |(distance, _)| *distance);
+    near.retain(|(distance, _)| best > 1 || *distance <= best + 1);
     near.truncate(3);
     near.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// Whether a name begins or ends as another does, or has it as a word of its own: letters within a
+/// word are chance.
+fn is_part(part: &str, of: &str) -> bool {
+    part.len() >= 3
+        && (of.starts_with(part) || of.ends_with(part) || of.split('-').any(|word| word == part))
 }
 
 /// How many letters have to be put in, taken out or replaced (Levenshtein's distance).
@@ -113,5 +123,8 @@ mod tests {
         assert_eq!(nearest("machineid", known), ["machine-id"]);
         assert_eq!(nearest("ssh", known), ["ssh-hostkeys", "ssh-userdir"]);
         assert!(nearest("zzz", known).is_empty());
+        assert!(nearest("run", ["truncate", "remove"]).is_empty());
+        assert_eq!(nearest("trunc", ["truncate", "remove"]), ["truncate"]);
+        assert_eq!(nearest("ssh-hostkey", ["ssh-hostkeys", "zsh-history"]), ["ssh-hostkeys"]);
     }
 }

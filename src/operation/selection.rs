@@ -85,6 +85,18 @@ fn is_word(name: &str) -> bool {
     matches!(name, "all" | "defaults")
 }
 
+/// What is to be said of an operation that virt-sysprep has and that is not here.
+pub fn not_here(name: &str) -> Option<String> {
+    VIRT_SYSPREP_ONLY
+        .contains(&name)
+        .then(|| format!("'{name}' is an operation of virt-sysprep that is not built here yet"))
+}
+
+/// Whether a term stands for many operations.
+fn named_by_word(term: &Term) -> bool {
+    matches!(term, Term::Add(word) | Term::Remove(word) if is_word(word))
+}
+
 impl Catalogue {
     /// The selected operations, by name.
     ///
@@ -96,6 +108,8 @@ impl Catalogue {
             return Ok(all().filter(|it| it.default).cloned().collect());
         };
         let mut chosen = std::collections::BTreeSet::new();
+        // Taken out when it was not in: a slip, where a word for many adds it later.
+        let mut taken_out = std::collections::BTreeSet::new();
         for term in terms {
             let (Term::Add(name) | Term::Remove(name)) = term;
             let named: Vec<&str> = match name.as_str() {
@@ -107,21 +121,28 @@ impl Catalogue {
                     None if VIRT_SYSPREP_ONLY.contains(&name) => match term {
                         Term::Remove(_) => Vec::new(),
                         Term::Add(_) => {
-                            return Err(format!(
-                                "'{name}' is an operation of virt-sysprep that is not built here yet"
-                            ));
+                            return Err(not_here(name).unwrap_or_default());
                         }
                     },
                     None => {
-                        let near = did_you_mean(name, all().map(|it| it.name.as_str()));
+                        let near = did_you_mean(
+                            name,
+                            all().map(|it| it.name.as_str()).chain(["defaults", "all"]),
+                        );
                         return Err(format!("'{name}' is not a known operation{near}"));
                     }
                 },
             };
             for name in named {
                 match term {
+                    Term::Add(_) if taken_out.contains(name) && named_by_word(term) => {
+                        return Err(format!(
+                            "--operations: '-{name}' stands before what adds it again: write it last"
+                        ));
+                    }
                     Term::Add(_) => chosen.insert(name),
-                    Term::Remove(_) => chosen.remove(name),
+                    Term::Remove(_) if chosen.remove(name) => true,
+                    Term::Remove(_) => taken_out.insert(name),
                 };
             }
         }

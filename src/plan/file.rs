@@ -65,8 +65,14 @@ impl Plan {
         #[derive(serde::Deserialize)]
         struct Header {
             schema: u32,
+            /// What a report has, and no plan.
+            command: Option<serde::de::IgnoredAny>,
         }
         let header: Header = serde_json::from_str(text)?;
+        if header.command.is_some() {
+            let message = "a report, and no plan: 'audit --save-plan FILE' writes one".to_owned();
+            return Err(PlanFileError { line: 1, column: 1, message });
+        }
         if header.schema != SCHEMA {
             let message = format!(
                 "a plan of schema {}, and this tool reads {SCHEMA}; make it anew",

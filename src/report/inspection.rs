@@ -61,10 +61,8 @@ pub struct GuestReport {
     /// What it is.
     pub facts: Facts,
     /// Where its filesystems are mounted.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<MountReport>,
     /// What was odd, one line each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
@@ -90,7 +88,6 @@ pub struct Inspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_uuid: Option<String>,
     /// What was odd about the partition table.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Every volume, in the table's order.
     pub volumes: Vec<VolumeReport>,

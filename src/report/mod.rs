@@ -11,7 +11,9 @@ mod words;
 
 pub use inspection::{GuestReport, ImageReport, Inspection, MountReport, VolumeReport};
 pub use residue::kept_by_volumes;
-pub use run::{Command, FreedReport, OperationReport, PathReport, Report, SealReport, Totals};
+pub use run::{
+    Command, FreedReport, OperationReport, PathReport, Report, SealReport, StageTime, Totals,
+};
 pub use secrets::{SearchReport, SecretReport};
 
 /// The number of the JSON's format; a change that a reader could trip over raises it.

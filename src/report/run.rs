@@ -37,8 +37,9 @@ pub struct PathReport {
     pub bytes: u64,
     /// Which pattern or argument of the operation asks for it.
     pub why: String,
+    /// The operation that it is counted with in the sums.
+    pub counted_with: String,
     /// Other operations that ask for the same.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
 }
 
@@ -51,6 +52,7 @@ impl PathReport {
             directories: change.objects.directories,
             bytes: change.action.bytes(),
             why: change.why.clone(),
+            counted_with: change.operation.clone(),
             also: change.also.clone(),
         }
     }
@@ -74,8 +76,8 @@ pub struct OperationReport {
     pub directories: u64,
     /// How many bytes of content go.
     pub bytes: u64,
-    /// Each path; a removed directory is one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Each path, those that are counted with another operation included; a removed directory is
+    /// one.
     pub paths: Vec<PathReport>,
 }
 
@@ -92,6 +94,15 @@ pub struct Totals {
     pub directories: u64,
     /// Bytes of content that go.
     pub bytes: u64,
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageTime {
+    /// The stage.
+    pub stage: String,
+    /// Milliseconds.
+    pub ms: f64,
 }
 
 /// What a filesystem gave back.
@@ -118,7 +129,6 @@ pub struct SealReport {
     /// What was proved before the commit, by whom, a line each.
     pub proofs: Vec<String>,
     /// What else could have been proved and was not, and why, a line each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_proved: Vec<String>,
     /// Bytes written to the image.
     pub written: u64,
@@ -149,14 +159,12 @@ pub struct Report {
     /// Every selected operation in every guest.
     pub operations: Vec<OperationReport>,
     /// Paths that are left alone although an operation names them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
     /// Sums.
     pub totals: Totals,
     /// What stays readable in the image and cannot be reached, a line each.
     pub residue: Vec<String>,
     /// Secrets that were found, those that go with the plan included.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretReport>,
     /// What was looked at, where the whole tree was searched for secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,8 +172,8 @@ pub struct Report {
     /// What sealing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed: Option<SealReport>,
-    /// How long each stage took, in milliseconds.
-    pub timings: Vec<(String, f64)>,
+    /// How long each stage took.
+    pub timings: Vec<StageTime>,
 }
 
 impl Report {
@@ -190,7 +198,6 @@ impl Report {
                     objects += change.objects;
                     bytes = bytes.saturating_add(change.action.bytes());
                 }
-                let own = |it: &&Change| it.guest == *guest && it.operation == *operation;
                 OperationReport {
                     guest: *guest,
                     operation: operation.clone(),
@@ -199,7 +206,7 @@ impl Report {
                     files: objects.files,
                     directories: objects.directories,
                     bytes,
-                    paths: plan.changes.iter().filter(own).map(PathReport::of).collect(),
+                    paths: plan.changes_by(*guest, operation).map(PathReport::of).collect(),
                 }
             })
             .collect();

@@ -50,7 +50,6 @@ pub struct SearchReport {
     /// There are more secrets than those listed.
     pub more: bool,
     /// What could not be looked at, or not wholly, a line each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
 }
 

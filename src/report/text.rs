@@ -12,7 +12,7 @@ use crate::volume::Table;
 
 pub use super::words::count;
 use super::words::{bytes, objects, seconds};
-use super::{Command, Inspection, OperationReport, PathReport, Report, VolumeReport};
+use super::{Command, Inspection, OperationReport, PathReport, Report, StageTime, VolumeReport};
 
 /// Writes one line, whatever is in it: names and messages may come from the guest.
 macro_rules! line {
@@ -310,7 +310,7 @@ fn guest_operations(
             )?;
             if let Some(below) = below.as_deref_mut() {
                 for path in &operation.paths {
-                    path_lines(out, guest, path, below)?;
+                    path_lines(out, guest, &operation.operation, path, below)?;
                 }
             }
         }
@@ -392,10 +392,16 @@ const SORTED: u64 = 10_000;
 fn path_lines(
     out: &mut dyn Write,
     guest: usize,
+    operation: &str,
     path: &PathReport,
     below: &mut Below<'_>,
 ) -> fmt::Result {
-    let PathReport { path: at, action, files, directories, bytes: gone, also, .. } = path;
+    let PathReport {
+        path: at, action, files, directories, bytes: gone, also, counted_with, ..
+    } = path;
+    if counted_with != operation {
+        return line!(out, "    {action:<16} {at} (counted with {counted_with})");
+    }
     let mut line = format!("    {action:<16} {at}");
     if *directories > 0 || *files > 1 {
         line.push_str(&format!(", {}", objects(*files, *directories)));
@@ -503,11 +509,11 @@ pub fn summary(out: &mut dyn Write, report: &Report) -> fmt::Result {
         }
     }
     let duration = |millis: f64| seconds(std::time::Duration::from_secs_f64(millis / 1000.0));
-    let total: f64 = report.timings.iter().map(|(_, millis)| millis).sum();
+    let total: f64 = report.timings.iter().map(|it| it.ms).sum();
     let stages: Vec<String> = report
         .timings
         .iter()
-        .map(|(stage, millis)| format!("{stage} {}", duration(*millis)))
+        .map(|StageTime { stage, ms }| format!("{stage} {}", duration(*ms)))
         .collect();
     if !stages.is_empty() {
         line!(out, "{} ({})", duration(total), stages.join(", "))?;

@@ -101,7 +101,7 @@ fn check_tells_every_problem_of_every_file() {
     fs::write(place.path("colon.yaml"), good.replace("Own", "Remove: all")).unwrap();
     let words = "check missing.yaml two.yaml good.yaml colon.yaml";
     let (text, error) = place.expect(words, 1);
-    assert_eq!(text, "good.yaml: own is right, 1 step\n");
+    assert_eq!(text, "good.yaml: own is valid, 1 step\n");
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines.len(), 3, "{error}");
     assert!(lines[0].starts_with("missing.yaml: no such file"), "{error}");
@@ -149,4 +149,37 @@ fn what_is_encrypted_is_told_with_what_to_do() {
         let (_, error) = place.expect(&format!("seal {flag} image.qcow2"), 2);
         assert!(error.ends_with(&format!(": {advice}\n")), "{error}");
     }
+}
+
+#[test]
+fn slips_of_the_command_line_are_answered() {
+    let place = Place::new();
+    for (words, said) in [
+        ("audit file:///tmp/image.qcow2", "URIs are not taken: name a file"),
+        ("seal image.qcow2 --output -", "./-"),
+        ("audit --operations -machine-id,defaults image.qcow2", "'-machine-id' stands before"),
+        ("audit --operations default image.qcow2", "did you mean 'defaults'?"),
+        ("operations lvm-uuids", "is an operation of virt-sysprep"),
+    ] {
+        let (_, error) = place.expect(words, 2);
+        assert!(error.lines().count() == 1 && error.contains(said), "{words}: {error}");
+    }
+    assert!(!place.path("-").exists());
+}
+
+#[test]
+fn a_path_that_two_operations_want_stands_with_both() {
+    let place = Place::new();
+    let report = place.json("audit --json image.qcow2", 3);
+    let mut shared = 0;
+    for operation in report["operations"].as_array().unwrap() {
+        let paths = operation["paths"].as_array().unwrap();
+        assert_eq!(paths.is_empty(), operation["is"] != "changed", "{operation}");
+        let files: u64 = paths.iter().map(|it| it["files"].as_u64().unwrap()).sum();
+        assert_eq!(operation["files"], files);
+        shared += paths.iter().filter(|it| it["counted_with"] != operation["operation"]).count();
+    }
+    assert!(shared > 0, "no path that two operations want in the fixture");
+    let (text, _) = place.expect("audit -v image.qcow2", 3);
+    assert_eq!(text.matches(" (counted with ").count(), shared, "{text}");
 }

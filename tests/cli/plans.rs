@@ -17,7 +17,7 @@ fn an_approved_plan_is_applied_exactly_and_only_to_what_it_saw() {
     assert_eq!(report["sealed"]["output"], Value::Null);
     let proofs = report["sealed"]["proofs"].to_string();
     assert!(proofs.contains("planning again yields nothing"), "{proofs}");
-    assert_eq!(report["sealed"]["not_proved"], Value::Null);
+    assert_eq!(report["sealed"]["not_proved"], Value::Array(Vec::new()));
     place.expect("audit image.qcow2", 0);
     // The same plan again: what it saw is gone.
     let before = fs::read(place.image()).unwrap();
@@ -170,4 +170,31 @@ fn what_a_plan_says_besides_its_changes_is_planned_again() {
     fs::write(place.path("altered.json"), old).unwrap();
     let (_, error) = place.expect("seal --plan altered.json root.ext4", 1);
     assert!(error.contains("a plan of schema 1, and this tool reads 2; make it anew"), "{error}");
+}
+
+#[test]
+fn a_plan_replaces_plans_only() {
+    let place = Place::new();
+    fs::write(place.path("golden.img"), "an image that cannot be made again").unwrap();
+    let (_, error) = place.expect("audit -q --save-plan golden.img image.qcow2", 1);
+    assert!(error.contains("golden.img") && error.contains("is no plan"), "{error}");
+    let kept = fs::read_to_string(place.path("golden.img")).unwrap();
+    assert_eq!(kept, "an image that cannot be made again");
+    let (_, error) = place.expect("audit -q --save-plan - image.qcow2", 2);
+    assert!(error.contains("./-"), "{error}");
+    fs::write(place.path("empty"), "").unwrap();
+    for file in ["new.json", "new.json", "empty"] {
+        place.expect(&format!("audit -q --save-plan {file} image.qcow2"), 3);
+        assert!(fs::metadata(place.path(file)).unwrap().len() > 0, "{file}");
+    }
+    place.expect("audit --save-plan /dev/null image.qcow2", 3);
+}
+
+#[test]
+fn a_report_is_not_taken_for_a_plan() {
+    let place = Place::new();
+    let (report, _) = place.expect("audit --json image.qcow2", 3);
+    fs::write(place.path("report.json"), report).unwrap();
+    let (_, error) = place.expect("seal --plan report.json image.qcow2", 1);
+    assert!(error.contains("report.json:1:1: a report, and no plan"), "{error}");
 }

@@ -31,5 +31,8 @@ pub(super) fn read(
         bytes.truncate(written);
         return Ok((bytes, read as u64));
     }
-    Err(corrupt(format!("{written} bytes inflated from {len}: {status:?}")))
+    let cut = if len < place.len { " (the file ends within it: is it whole?)" } else { "" };
+    Err(corrupt(format!(
+        "{written} bytes, not {cluster}, come from its {len} compressed bytes{cut}"
+    )))
 }
