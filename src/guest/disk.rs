@@ -206,7 +206,7 @@ impl Disk {
         // Something in this image was not read: what fstab names and is not found may be that.
         let unread =
             self.layout.volumes.iter().any(|it| !opened.iter().any(|fs| fs.named.id == it.id));
-        let mut mounting = Mounting { tree: &mut tree, taken, mine: HashSet::new(), notes };
+        let mut mounting = Mounting { tree: &mut tree, taken, mine: HashSet::new(), notes, unseen };
         mounting.mine.insert(root.named.id.clone());
         for (line, at, source) in fstab::in_order(wanted) {
             let result = match source {
@@ -217,7 +217,7 @@ impl Disk {
                     .inspect_err(|why| {
                         if unread && may_be_here(&source) && !line.has_option(b"noauto") {
                             let reason = format!("{why}: what is there was not looked at");
-                            unseen.push(Unseen { path: at.clone(), reason });
+                            mounting.unseen.push(Unseen { path: at.clone(), reason });
                         }
                     })
                     .and_then(|found| mounting.volume(&line, &at, found)),
@@ -288,6 +288,7 @@ struct Mounting<'a> {
     /// Those of this guest.
     mine: HashSet<VolumeId>,
     notes: &'a mut Vec<String>,
+    unseen: &'a mut Vec<Unseen>,
 }
 
 impl Mounting<'_> {
@@ -325,6 +326,16 @@ impl Mounting<'_> {
         fs: &Arc<dyn ReadFs>,
         same_as: Option<GuestPath>,
     ) -> Result<(), String> {
+        // systemd makes a mount point that is missing (systemd.mount(5)), so the filesystem is in
+        // use all the same.
+        let is_missing = matches!(self.tree.follow(at), Ok(None));
+        if is_missing && same_as.is_none() && !line.has_option(b"noauto") {
+            let reason = format!(
+                "the directory that {volume} is mounted on is not there (systemd makes it at boot): \
+                 what is in {volume} was not looked at; make the directory in the guest"
+            );
+            self.unseen.push(Unseen { path: at.clone(), reason });
+        }
         let root = fs.root();
         let fs = Arc::clone(fs);
         let (at, hides) = self.tree.mount(at, volume, fs, root, GuestPath::root(), same_as)?;

@@ -387,6 +387,25 @@ fn data_filesystems_are_no_guests() {
     assert!(found.is_empty(), "{found:?}");
 }
 
+/// The system that runs makes the directory, and writes to the filesystem.
+#[test]
+fn a_filesystem_whose_mount_point_is_missing_is_to_be_attended_to() {
+    let data = || MemoryFs::new().file("/log/syslog", "x");
+    for (fstab, missing) in [
+        ("/dev/sda2 /srv/data ext4\n", &["/srv/data"][..]),
+        ("/dev/sda2 /srv/data ext4\n/dev/sda3 /srv/data/b ext4\n", &["/srv/data", "/srv/data/b"]),
+        ("/dev/sda2 /srv/data ext4 noauto\n", &[]),
+        ("/dev/sda2 /var ext4\n/dev/sda2 /srv/data ext4\n", &[]),
+    ] {
+        let found = guests(vec![root(fstab).dir("/var"), data(), data()]);
+        let unseen: Vec<String> = found[0].unseen.iter().map(|it| it.path.to_string()).collect();
+        assert_eq!(unseen, missing, "{fstab}");
+        let said = "part2 is mounted on is not there (systemd makes it at boot): what is in part2 \
+                    was not looked at";
+        assert!(missing.is_empty() || found[0].unseen[0].reason.contains(said), "{:?}", found[0]);
+    }
+}
+
 #[test]
 fn an_fstab_that_is_no_file_mounts_nothing() {
     let fs = MemoryFs::new().file("/etc/os-release", "").huge("/etc/fstab", 10 << 30);
