@@ -46,8 +46,8 @@ pub struct LeftLog {
 
 /// Why applying stopped.
 ///
-/// The caller's: `RecoveryPending`, `NotThisImage`, `LogOfAnother`, `WrongImage`,
-/// `ChangedSince`, `NotWritable`.
+/// The caller's: `RecoveryPending`, `NotThisImage`, `LogOfAnother`, `NotALog`,
+/// `WrongImage`, `ChangedSince`, `NotWritable`.
 /// Unsupported: `CannotEdit`. Corrupt: `Log`, `Inconsistent`, and what `Image`, `Volume`, `Fs`, `Guest`, `Plan` and
 /// `Block` say in their own families. The host's: `Host`, `LogNotWritten`, `HalfWritten`,
 /// `LogNotRemoved`. Ours: `NotAsPlanned`.
@@ -68,6 +68,12 @@ pub enum ApplyError {
     LogOfAnother {
         /// The log.
         log: PathBuf,
+    },
+    /// The file that has the name of the image's log is none. Nothing was written and nothing
+    /// removed.
+    NotALog {
+        /// The file.
+        path: PathBuf,
     },
     /// The log cannot be used. Nothing was written and nothing removed.
     Log(LogError),
@@ -163,6 +169,12 @@ impl fmt::Display for ApplyError {
                  would be taken for: finish that seal with 'sysprep-rs recover IMAGE', or delete \
                  the log",
                 log.display()
+            ),
+            Self::NotALog { path } => write!(
+                f,
+                "{} has the name of this image's redo log and is none; move it away or delete it \
+                 first; nothing was written",
+                path.display()
             ),
             Self::WrongImage(why) => write!(f, "the plan is not for this image: {why}"),
             Self::ChangedSince(changed) => {
@@ -338,6 +350,7 @@ impl std::error::Error for ApplyError {
             Self::RecoveryPending
             | Self::NotThisImage { .. }
             | Self::LogOfAnother { .. }
+            | Self::NotALog { .. }
             | Self::WrongImage(_)
             | Self::ChangedSince(_)
             | Self::NotWritable

@@ -88,7 +88,18 @@ impl FileHost {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
         let log = match OpenOptions::new().read(true).custom_flags(flags).open(&self.log_path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
+            other => other.map_err(|error| {
+                let log = self.log_path.display();
+                // O_NOFOLLOW's word for it is of no help.
+                let problem = match Errno::from_io_error(&error) {
+                    Some(Errno::LOOP) => format!(
+                        "{log} has the name of this image's redo log and is a symlink, which no \
+                         log is; move it away or delete it first"
+                    ),
+                    _ => format!("opening the redo log {log}: {error}"),
+                };
+                io::Error::new(error.kind(), problem)
+            })?,
         };
         let metadata = log.metadata()?;
         // Acting on a log that somebody else put beside the image would write what they want.

@@ -98,7 +98,7 @@ fn ahead(path: &Path, file: &ImageFile) -> Result<Option<Arc<dyn ReadBlocks>>, A
     let Some(log) = host.log_file().map_err(ApplyError::Host)? else { return Ok(None) };
     let log = match Log::open(log) {
         Err(LogError::Incomplete) => return Ok(None),
-        other => other.map_err(ApplyError::Log)?,
+        other => other.map_err(|error| of_log(host.log_path(), error))?,
     };
     let log = match log.check(&*image).map_err(ApplyError::Log)? {
         Ok(log) => log,
@@ -126,7 +126,7 @@ pub fn pending(path: &Path) -> Result<Pending, ApplyError> {
     };
     match Log::open(source) {
         Err(LogError::Incomplete) => Ok(Pending::Unfinished),
-        Err(error) => Err(ApplyError::Log(error)),
+        Err(error) => Err(of_log(host.log_path(), error)),
         Ok(log) => {
             belongs(&host, &log)?;
             Ok(Pending::Complete { records: log.records(), log_bytes: log.length() })
@@ -171,7 +171,7 @@ pub fn recover_on(host: &mut dyn Host) -> Result<Recovery, ApplyError> {
             })?;
             return Ok(Recovery::Forgotten);
         }
-        other => other.map_err(ApplyError::Log)?,
+        other => other.map_err(|error| of_log(host.log_path(), error))?,
     };
     // Every record is read and checked before the first is acted on.
     let image = host.image().map_err(ApplyError::Host)?;
@@ -188,6 +188,13 @@ fn belongs(host: &dyn Host, log: &Log<Box<dyn LogSource>>) -> Result<(), ApplyEr
     match redo::differs(log.header(), &*image).map_err(|error| ApplyError::Host(error.into()))? {
         None => Ok(()),
         Some(mismatch) => Err(not_this_image(host, mismatch)),
+    }
+}
+
+fn of_log(path: &Path, error: LogError) -> ApplyError {
+    match error {
+        LogError::Foreign => ApplyError::NotALog { path: path.to_owned() },
+        error => ApplyError::Log(error),
     }
 }
 

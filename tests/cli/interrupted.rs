@@ -61,6 +61,34 @@ fn no_new_file_is_made_of_it_and_that_is_all_that_is_said() {
     oracle::qemu_img_check(&place.path("new.qcow2"));
 }
 
+#[test]
+fn what_has_a_logs_name_and_is_none_stays_and_is_named() {
+    let place = Place::new();
+    let before = fs::read(place.image()).unwrap();
+    let log = place.path(".image.qcow2.sysprep-redo");
+    let named = |word: &str| {
+        for command in ["audit", "seal", "recover"] {
+            let (_, error) = place.expect(&format!("{command} image.qcow2"), 1);
+            assert!(error.contains("/.image.qcow2.sysprep-redo has the name of"), "{error}");
+            assert!(error.contains(word) && error.contains("delete it first"), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+        assert_eq!(fs::read(place.image()).unwrap(), before);
+    };
+    let other: Vec<u8> = (0..5000_u32).map(|it| (it * it + 1) as u8).collect();
+    fs::write(&log, &other).unwrap();
+    named("this image's redo log and is none");
+    assert_eq!(fs::read(&log).unwrap(), other);
+    fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &log).unwrap();
+    named("is a symlink");
+    fs::remove_file(&log).unwrap();
+    // One that was begun is thrown away.
+    fs::write(&log, b"SYSPREDO\x02\0\0\0").unwrap();
+    place.expect("seal -q image.qcow2", 0);
+    assert!(!log.exists());
+}
+
 /// The log would be taken for one of the new image, which it would have refused from then on.
 #[test]
 fn no_new_image_is_put_where_the_log_of_another_lies() {

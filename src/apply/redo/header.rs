@@ -25,6 +25,12 @@ const SAMPLE: usize = 8 + 4 + 32;
 /// The checksum behind the samples.
 const CHECKSUM: usize = 4;
 
+/// Whether a log that was never finished may begin with these bytes, as many of the magic ones as
+/// there are: they are it, or zero where the host lost them in a crash.
+pub(super) fn may_begin(first: &[u8]) -> bool {
+    MAGIC.starts_with(first) || first.iter().all(|&byte| byte == 0)
+}
+
 /// A digest of some bytes of the image that the log does not touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {

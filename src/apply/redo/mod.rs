@@ -75,6 +75,8 @@ pub fn image_of(log: &OsStr) -> Option<&OsStr> {
 pub enum LogError {
     /// It has no valid trailer: it was never finished, so the image was never touched.
     Incomplete,
+    /// It has neither a log's end nor a log's beginning: another file of that name.
+    Foreign,
     /// It was finished, and its content is not what was written.
     Damaged {
         /// Byte offset in the log.
@@ -98,6 +100,7 @@ impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Incomplete => f.write_str("the redo log was never finished"),
+            Self::Foreign => f.write_str("it is no redo log"),
             Self::Damaged { at, problem } => {
                 write!(f, "the redo log is damaged at byte {at}: {problem}")
             }

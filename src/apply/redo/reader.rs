@@ -1,8 +1,8 @@
 //! Reading a log back, streamed: at most one record is held in memory.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 
-use super::header::FIXED;
+use super::header::{self, FIXED};
 use super::record::{HEAD, Head, MAX_BYTES};
 use super::trailer::{self, Trailer};
 use super::{Header, LogError, Mismatch, Record, identity, touched};
@@ -44,19 +44,18 @@ impl<R: Read + Seek> Log<R> {
     /// Opens a log by its trailer and header.
     ///
     /// # Errors
-    /// [`LogError::Incomplete`] when it has no valid trailer; `Damaged` when it has one and the
-    /// header is wrong.
+    /// [`LogError::Incomplete`] when it has no valid trailer; `Foreign` when it has not a log's
+    /// first bytes either; `Damaged` when it has a trailer and the header is wrong.
     pub fn open(mut source: R) -> Result<Self, LogError> {
         let length = source.seek(SeekFrom::End(0))?;
-        let start = length.checked_sub(trailer::SIZE as u64).ok_or(LogError::Incomplete)?;
-        let mut raw = [0; trailer::SIZE];
-        source.seek(SeekFrom::Start(start))?;
-        source.read_exact(&mut raw)?;
-        let trailer = Trailer::from_bytes(&raw).ok_or(LogError::Incomplete)?;
-        if trailer.length != length {
-            // A trailer says how long its log is; this one ends another log's remains.
-            return Err(LogError::Incomplete);
-        }
+        let Some(trailer) = Self::trailer(&mut source, length)? else {
+            let mut first = Vec::new();
+            source.seek(SeekFrom::Start(0))?;
+            source.take(header::MAGIC.len() as u64).read_to_end(&mut first)?;
+            let may_begin = header::may_begin(&first);
+            return Err(if may_begin { LogError::Incomplete } else { LogError::Foreign });
+        };
+        let start = length - trailer::SIZE as u64;
         source.seek(SeekFrom::Start(0))?;
         let cut = || LogError::damaged(0, "the header is cut off");
         if start < FIXED as u64 {
@@ -84,6 +83,16 @@ impl<R: Read + Seek> Log<R> {
             end: 0,
             payload: Vec::new(),
         })
+    }
+
+    /// The trailer of a log of this length, if it has one.
+    fn trailer(source: &mut R, length: u64) -> io::Result<Option<Trailer>> {
+        let Some(start) = length.checked_sub(trailer::SIZE as u64) else { return Ok(None) };
+        let mut raw = [0; trailer::SIZE];
+        source.seek(SeekFrom::Start(start))?;
+        source.read_exact(&mut raw)?;
+        // A trailer says how long its log is; another length's ends another log's remains.
+        Ok(Trailer::from_bytes(&raw).filter(|trailer| trailer.length == length))
     }
 
     /// The log itself.

@@ -72,6 +72,28 @@ fn a_log_cut_anywhere_is_incomplete() {
     assert!(matches!(read(&other), Err(LogError::Incomplete)));
 }
 
+/// What is thrown away as a log that was never finished was written as one, or lost in a crash.
+#[test]
+fn another_file_is_no_unfinished_log() {
+    let log = log();
+    for (bytes, is_log) in [
+        (&b""[..], true),
+        (b"SYS", true),
+        (&log[..50], true),
+        (&[0; 5000], true),
+        (b"S?S", false),
+        (b"sysprep", false),
+        (&[7; 5000], false),
+        (b"\0\0\0\0\0\0\0!", false),
+    ] {
+        match read(bytes) {
+            Err(LogError::Incomplete) => assert!(is_log, "{bytes:?}"),
+            Err(LogError::Foreign) => assert!(!is_log, "{bytes:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_changed_byte_anywhere_is_found() {
     let log = log();
