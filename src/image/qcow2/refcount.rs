@@ -10,6 +10,9 @@ use super::table::Tables;
 /// The bits of a refcount table entry that are a host offset.
 const BLOCK_OFFSET: u64 = 0xffff_ffff_ffff_fe00;
 
+/// The rest is reserved, and has to be zero.
+pub(super) const BLOCK_RESERVED: u64 = !BLOCK_OFFSET;
+
 /// The counts of consecutive clusters.
 pub(super) enum Counts {
     /// No block covers this many clusters: all of them are free.

@@ -8,9 +8,9 @@
 use crate::block::Extent;
 use crate::image::ImageError;
 
-use super::refcount::Counts;
+use super::refcount::{BLOCK_RESERVED, Counts};
 use super::snapshot;
-use super::table::{COMPRESSED, COPIED, Entry, Tables};
+use super::table::{COMPRESSED, COPIED, Entry, L1_RESERVED, Tables};
 
 /// The most host clusters an image may have to be edited: 8 TiB of them at 64 KiB, at two bits of
 /// memory each.
@@ -51,7 +51,7 @@ struct References {
 /// set to 0. Those behind the file's end are in any case.
 ///
 /// # Errors
-/// [`ImageError::Corrupt`] where references overlap or are counted too low.
+/// [`ImageError::Corrupt`] where references overlap, are counted too low, or have reserved bits.
 pub(super) fn check(tables: &mut Tables, free_leaks: bool) -> Result<(), ImageError> {
     let cluster_bits = tables.header.cluster_bits;
     let clusters = tables.host.len().div_ceil(1 << cluster_bits);
@@ -74,6 +74,9 @@ pub(super) fn check(tables: &mut Tables, free_leaks: bool) -> Result<(), ImageEr
     let refcount_table = u64::from(header.refcount_table_clusters) * cluster;
     references.table("refcount table", header.refcount_table_offset, refcount_table)?;
     for index in 0..tables.table_entries() {
+        let place = header.refcount_table_offset + index * 8;
+        let word = tables.pages.word(place)?;
+        reserved("refcount table entry", place, word & BLOCK_RESERVED)?;
         if let Some(block) = tables.block(index)? {
             references.table("refcount block", block, cluster)?;
         }
@@ -91,6 +94,7 @@ pub(super) fn check(tables: &mut Tables, free_leaks: bool) -> Result<(), ImageEr
     // Tables first, so that data inside them is noticed.
     for place in entries(header.l1_offset, header.l1_size) {
         let word = tables.pages.word(place)?;
+        reserved("L1 entry", place, word & L1_RESERVED)?;
         if let Some(table) = tables.table_offset(word, "L1 entry", place)? {
             references.table("L2 table", table, cluster)?;
             copied(tables, "L1 entry", place, word, table)?;
@@ -100,6 +104,7 @@ pub(super) fn check(tables: &mut Tables, free_leaks: bool) -> Result<(), ImageEr
     for snapshot in &snapshots {
         for place in entries(snapshot.l1_offset, snapshot.l1_size) {
             let word = tables.pages.word(place)?;
+            reserved("snapshot's L1 entry", place, word & L1_RESERVED)?;
             if let Some(table) = tables.table_offset(word, "snapshot's L1 entry", place)?
                 && !references.tables.get(table >> cluster_bits)
             {
@@ -153,6 +158,19 @@ pub(super) fn for_each_entry(
     Ok(())
 }
 
+/// Bits that mean nothing yet must be zero: a later version of the format may have written them, or
+/// something broke the table.
+fn reserved(structure: &'static str, place: u64, bits: u64) -> Result<(), ImageError> {
+    if bits == 0 {
+        return Ok(());
+    }
+    Err(ImageError::corrupt(
+        structure,
+        place,
+        format!("reserved bits are set ({bits:#x}); make a sound copy with qemu-img convert"),
+    ))
+}
+
 /// The copied flag must say what the count says.
 fn copied(
     tables: &mut Tables,
@@ -201,6 +219,7 @@ impl References {
         active: bool,
     ) -> Result<(), ImageError> {
         for_each_entry(tables, table, |tables, place, entry| {
+            reserved("L2 entry", place, tables.reserved(entry))?;
             let corrupt = |message: &str| ImageError::corrupt("L2 entry", place, message);
             if entry.word & COMPRESSED != 0 {
                 let place = tables.compressed(entry.word);

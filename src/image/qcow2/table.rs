@@ -16,6 +16,11 @@ pub(super) const COMPRESSED: u64 = 1 << 62;
 pub(super) const ZERO: u64 = 1;
 /// The bits of an entry that are a host offset.
 pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+/// The bits of an L1 entry that are reserved, and have to be zero.
+pub(super) const L1_RESERVED: u64 = 0x7f00_0000_0000_01ff;
+/// Those of an L2 entry's descriptor of a cluster that is not compressed. [`ZERO`] is another in
+/// version 2, and with extended entries.
+const L2_RESERVED: u64 = 0x3f00_0000_0000_01fe;
 /// How many subclusters a cluster with extended L2 entries has.
 const SUBCLUSTERS: u64 = 32;
 
@@ -134,6 +139,12 @@ impl Tables {
             return Err(ImageError::corrupt("L2 entry", place, format!("subclusters {bitmap:#x}")));
         }
         Ok(entry)
+    }
+
+    /// The reserved bits that are set in an L2 entry's descriptor.
+    pub(super) fn reserved(&self, entry: Entry) -> u64 {
+        let zero = if self.header.version < 3 || self.header.extended_l2 { ZERO } else { 0 };
+        if entry.word & COMPRESSED != 0 { 0 } else { entry.word & (L2_RESERVED | zero) }
     }
 
     /// Changes the L2 entry at `place`.
