@@ -398,6 +398,36 @@ fn whole_disk_filesystems_are_no_tables() {
 }
 
 #[test]
+fn a_table_that_leads_to_nothing_is_told_what_the_disk_may_be() {
+    let warned = |disk: &Disk| disk.scan().warnings.join("\n");
+    let ext = |disk: &Disk, offset: &str| {
+        run(tool("mke2fs").args(["-q", "-F", "-E", offset]).arg(&disk.path).arg("8M"));
+    };
+    let disk = Disk::new(16);
+    disk.sfdisk("label: dos\nstart=256, size=2000, type=83\n");
+    assert_eq!(warned(&disk), "");
+    ext(&disk, "offset=1048576");
+    let said = "counts sectors of 4096 bytes, as what begins at sector 256 shows";
+    assert!(warned(&disk).contains(said), "{}", warned(&disk));
+    // What the table does lead to settles it.
+    disk.sfdisk("label: dos\nstart=256, size=500, type=83\nstart=2048, size=16384, type=83\n");
+    assert_eq!(warned(&disk), "");
+
+    let disk = Disk::new(16);
+    disk.sfdisk("label: dos\nstart=2048, size=8192, type=83\n");
+    let table = disk.read(446, 66);
+    ext(&disk, "nodiscard");
+    disk.write(446, &table);
+    let said = "the whole disk looks like an ext filesystem";
+    assert!(warned(&disk).contains(said), "{}", warned(&disk));
+    disk.write(446, &[0; 66]);
+    assert_eq!((disk.scan().table, warned(&disk)), (Table::None, String::new()));
+    disk.write(446, &table);
+    ext(&disk, "offset=1048576");
+    assert_eq!(warned(&disk), "");
+}
+
+#[test]
 fn a_gpt_without_its_protective_mbr_is_still_found() {
     let disk = gpt();
     let good = disk.scan();

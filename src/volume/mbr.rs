@@ -88,6 +88,12 @@ impl BootRecord {
         self.entries.iter().any(|entry| entry.is_used())
     }
 
+    /// The sectors that its partitions begin at, of primary ones.
+    pub(super) fn starts(&self) -> impl Iterator<Item = u64> {
+        let partitions = self.entries.iter().filter(|it| it.is_used() && !it.is_extended());
+        partitions.map(|it| u64::from(it.start))
+    }
+
     /// Whether it can be a partition table and not a boot sector that only looks like one: it names
     /// a partition, and each one it names begins after the record and inside `disk_len` bytes.
     pub(super) fn is_plausible(&self, disk_len: u64) -> bool {

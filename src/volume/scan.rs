@@ -75,6 +75,7 @@ pub fn scan(disk: &dyn ReadBlocks) -> Result<Layout, VolumeError> {
                     .to_owned(),
             );
         }
+        warnings.extend(misread(disk, record)?);
         return Ok(mbr_layout(disk, record, warnings)?);
     }
     let recognised = signature::recognise(whole)?;
@@ -109,6 +110,43 @@ pub fn scan(disk: &dyn ReadBlocks) -> Result<Layout, VolumeError> {
         holds(&mut volume, found);
     }
     Ok(Layout { table: Table::None, disk_uuid: None, volumes: vec![volume], warnings })
+}
+
+/// The other size that sectors have. An MBR does not tell which it counts in.
+const LARGE_SECTOR: u64 = 4096;
+
+/// Where none of a table's partitions begins with anything known, what the disk may be instead.
+fn misread(disk: &dyn ReadBlocks, record: &BootRecord) -> Result<Option<String>, BlockError> {
+    let known = |start: u64| {
+        let Some(len) = disk.len().checked_sub(start) else { return Ok(false) };
+        let area = Area { disk, start, len };
+        Ok(signature::looks_like_ext(area)?
+            || signature::looks_like_fat(area)?
+            || signature::recognise(area)?.is_some())
+    };
+    let mut large = None;
+    for sector in record.starts() {
+        if known(sector * mbr::SECTOR)? {
+            return Ok(None);
+        }
+        if large.is_none() && known(sector * LARGE_SECTOR)? {
+            large = Some(sector);
+        }
+    }
+    if let Some(sector) = large {
+        return Ok(Some(format!(
+            "the partition table counts sectors of {LARGE_SECTOR} bytes, as what begins at sector \
+             {sector} shows, and is read in sectors of {}: make the disk anew with a GPT, or with \
+             sectors of that size",
+            mbr::SECTOR
+        )));
+    }
+    let whole = Area { disk, start: 0, len: disk.len() };
+    Ok(signature::looks_like_ext(whole)?.then(|| {
+        "the whole disk looks like an ext filesystem, and its first sector like a partition table, \
+         which is followed; if that is left from earlier, zero bytes 446 to 511 of the disk"
+            .to_owned()
+    }))
 }
 
 fn gpt_layout(
