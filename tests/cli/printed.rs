@@ -79,6 +79,42 @@ fn names_of_a_hostile_guest_are_printed_as_they_are_and_obeyed_by_nothing() {
 }
 
 #[test]
+fn neither_a_partitions_label_nor_a_plans_operation_is_obeyed() {
+    let place = Place::new();
+    let bad = "a\x1b[2J\u{9b}\u{202e}\nProved: nothing";
+    let raw = place.path("disk.raw");
+    oracle::qemu_img_convert(&place.image(), "qcow2", &raw, &["-O", "raw"]);
+    let words = ["-q", "--no-reread", "--no-tell-kernel", "--part-label"];
+    let disk = [raw.to_str().unwrap(), "2", bad];
+    oracle::succeed("sfdisk", "fdisk", &[&words[..], &disk[..]].concat());
+    place.expect("audit -q --save-plan plan.json disk.raw", 3);
+    let mut plan: Value =
+        serde_json::from_slice(&fs::read(place.path("plan.json")).unwrap()).unwrap();
+    let name = plan["changes"][0]["operation"].as_str().unwrap().to_owned();
+    let as_bad = |it: &mut Value| {
+        if *it == name.as_str() {
+            *it = bad.into();
+        }
+    };
+    plan["operations"].as_array_mut().unwrap().iter_mut().for_each(|it| as_bad(&mut it["name"]));
+    plan["changes"].as_array_mut().unwrap().iter_mut().for_each(|it| as_bad(&mut it["operation"]));
+    fs::write(place.path("plan.json"), plan.to_string()).unwrap();
+    for words in [
+        "inspect disk.raw",
+        "audit -v disk.raw",
+        "seal -n --plan plan.json disk.raw",
+        "seal -v --plan plan.json disk.raw",
+    ] {
+        let output = place.run(words);
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(is_plain(&text), "{words}: {text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("Proved: nothing")), "{words}: {text}");
+        let is_shown = words.contains("inspect") || words.contains("seal -v");
+        assert!(!is_shown || text.contains("a\\x1b[2J\\xc2\\x9b"), "{words}: {text}");
+    }
+}
+
+#[test]
 fn the_files_that_go_with_a_directory_are_named() {
     let place = Place::new();
     let files = ["var/tmp/d/z/1", "var/tmp/d/a", "var/tmp/d/b"];
