@@ -94,13 +94,18 @@ fn attached(
             let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
             let number = |name: &str| text(name).trim_end().parse().unwrap_or(0);
             let name = device.file_name().to_string_lossy().into_owned();
+            let identity = file_behind(&name, &text("dev"));
+            // One that was detached meanwhile says nothing either.
+            if identity.is_none() && !folder.join("loop/backing_file").exists() {
+                return None;
+            }
             Some(LoopDevice {
                 path: PathBuf::from(OsStr::from_bytes(file)),
                 offset: number("loop/offset"),
                 limit: number("loop/sizelimit"),
                 size: number("size").saturating_mul(SECTOR),
                 read_only: number("ro") == 1,
-                identity: file_behind(&name, &text("dev")),
+                identity,
                 name,
             })
         })

@@ -114,5 +114,11 @@ fn devices_are_read_from_sysfs() {
     assert_eq!(device.path, Path::new("/srv/an image\n (deleted)"));
     assert_eq!((device.offset, device.limit, device.size), (MIB, 9 * MIB, 9 * MIB));
     assert!(device.read_only && device.fits(IMAGE));
+    assert_eq!(attached(folder.path(), |_, _| None).len(), 1);
+    let detach = |_: &str, _: &str| {
+        fs::remove_file(folder.path().join("loop3/loop/backing_file")).unwrap();
+        None
+    };
+    assert!(attached(folder.path(), detach).is_empty());
     assert!(attached(&folder.path().join("missing"), |_, _| None).is_empty());
 }
