@@ -1,5 +1,6 @@
 //! The operations: their files, their schema, and what each changes.
 
+mod accounts;
 mod golden;
 pub(crate) mod sample;
 mod schema;

@@ -148,6 +148,14 @@ pub(crate) struct SelectArgs {
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
 
+    /// With the operation user-account: accounts that stay, by commas
+    #[arg(long, value_name = "USERS")]
+    pub(crate) keep_user_accounts: Vec<String>,
+
+    /// With the operation user-account: remove these alone, by commas
+    #[arg(long, value_name = "USERS")]
+    pub(crate) remove_user_accounts: Vec<String>,
+
     /// Add operations from a folder of YAML files; one of the same name replaces ours
     #[arg(long, value_name = "FOLDER")]
     pub(crate) operations_dir: Vec<PathBuf>,
@@ -227,7 +235,14 @@ pub(crate) struct SealArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["operations", "enable", "set", "keep_free_space"]
+        conflicts_with_all = [
+            "operations",
+            "enable",
+            "set",
+            "keep_free_space",
+            "keep_user_accounts",
+            "remove_user_accounts",
+        ]
     )]
     pub(crate) plan: Option<PathBuf>,
 

@@ -69,6 +69,9 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     Ok(attention.code())
 }
 
+/// The operation that removes users.
+const ACCOUNTS: &str = "user-account";
+
 fn selected(args: &SelectArgs) -> Result<Vec<Operation>, Failure> {
     let mut catalogue = catalogue::load(&args.operations_dir)?;
     for setting in &args.set {
@@ -81,7 +84,25 @@ fn selected(args: &SelectArgs) -> Result<Vec<Operation>, Failure> {
     for list in &args.operations {
         selection.operations(list).map_err(Failure::usage)?;
     }
-    catalogue.select(&selection).map_err(Failure::usage)
+    let accounts = [
+        ("keep", &args.keep_user_accounts, "--keep-user-accounts"),
+        ("remove", &args.remove_user_accounts, "--remove-user-accounts"),
+    ];
+    for (parameter, users, _) in accounts.iter().filter(|(_, users, _)| !users.is_empty()) {
+        let setting = format!("{ACCOUNTS}.{parameter}={}", users.join(","));
+        catalogue.set(&setting).map_err(Failure::usage)?;
+    }
+    let selected = catalogue.select(&selection).map_err(Failure::usage)?;
+    // virt-sysprep would do nothing at all with them, and say nothing.
+    match accounts.iter().find(|(_, users, _)| !users.is_empty()) {
+        Some((_, _, flag)) if !selected.iter().any(|it| it.name == ACCOUNTS) => {
+            Err(Failure::usage(format!(
+                "{flag} is for the operation {ACCOUNTS}, which is not selected: add --operations \
+                 defaults,{ACCOUNTS}"
+            )))
+        }
+        _ => Ok(selected),
+    }
 }
 
 fn make_plan(

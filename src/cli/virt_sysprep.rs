@@ -112,13 +112,6 @@ const FLAGS: &[Flags] = &[
         ),
     },
     Flags {
-        names: &["keep-user-accounts", "remove-user-accounts"],
-        value: Value::One,
-        answer: Answer::Refused(
-            "accounts are not removed yet; leave it out, or remove them before the image is sealed",
-        ),
-    },
-    Flags {
         names: &[
             "append-line",
             "chmod",

@@ -11,6 +11,7 @@
 mod action;
 mod before;
 mod catalogue;
+pub mod crypt;
 mod draft;
 mod load;
 mod mode;

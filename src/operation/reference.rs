@@ -80,6 +80,7 @@ fn takes(shape: &Shape) -> String {
     match shape {
         Shape::Line => "text on one line".into(),
         Shape::Text => "text".into(),
+        Shape::Secret => "text; never shown".into(),
         Shape::Bool => "`true` or `false`".into(),
         Shape::Scalar => "text, a number or a boolean".into(),
         Shape::Name => "a name: `a-z`, `0-9`, `-`".into(),

@@ -86,7 +86,7 @@ fn map(tables: &[&'static [Field]]) -> Json {
 fn shape(shape_of: &Shape) -> Json {
     match shape_of {
         Shape::Line => json!({ "type": "string", "pattern": "^[^\\n]+$" }),
-        Shape::Text => json!({ "type": "string" }),
+        Shape::Text | Shape::Secret => json!({ "type": "string" }),
         // Within a step a boolean may be a parameter's value.
         Shape::Bool => {
             json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": "^\\{[a-z][a-z0-9-]*\\}$" }] })

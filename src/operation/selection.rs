@@ -5,8 +5,7 @@ use super::load::Operation;
 use super::problem::did_you_mean;
 
 /// virt-sysprep's operations that are not in the catalogue yet.
-const VIRT_SYSPREP_ONLY: &[&str] =
-    &["customize", "fs-uuids", "lvm-uuids", "script", "user-account"];
+const VIRT_SYSPREP_ONLY: &[&str] = &["customize", "fs-uuids", "lvm-uuids", "script"];
 
 /// One word of a selection list.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value as Json;
 
+use super::crypt::Secret;
 use super::mode::{self, ModeChange};
 use super::problem::{At, Problem, did_you_mean};
 use super::step::{VERBS, Verb};
@@ -46,6 +47,8 @@ pub enum Shape {
     Line,
     /// Any text.
     Text,
+    /// Text that is never shown.
+    Secret,
     /// `true` or `false`.
     Bool,
     /// Text, a number or a boolean: a parameter's default.
@@ -85,6 +88,8 @@ pub(crate) enum Value {
     Bool(bool),
     /// Text; paths, patterns, names and owners too.
     Text(String),
+    /// Text that is never shown.
+    Secret(Secret),
     /// Permission bits.
     Mode(u16),
     /// A compiled regular expression.
@@ -102,6 +107,7 @@ impl Value {
         match self {
             Self::Bool(flag) => Json::Bool(*flag),
             Self::Text(text) => text.as_str().into(),
+            Self::Secret(_) => Secret::SHOWN.into(),
             Self::Mode(mode) => format!("{mode:04o}").into(),
             Self::Regex(regex) => regex.as_str().into(),
             Self::List(list) => list.iter().map(Self::to_json).collect(),
@@ -147,6 +153,7 @@ impl Fields {
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
             Value::Text(text) => Some(text),
+            Value::Secret(secret) => Some(secret.reveal()),
             _ => None,
         }
     }
@@ -441,6 +448,11 @@ impl<'a> Reader<'a> {
             Shape::Regex => self.fill(text, regex::escape),
             _ => self.fill(text, str::to_owned),
         };
+        if matches!(shape, Shape::Secret) && filled != text {
+            let problem = "takes no parameter, whose value plans would show; use 'file'";
+            self.wrong(at, format!("'{name}' {problem}"));
+            return None;
+        }
         match checked(shape, filled) {
             Ok(value) => Some(value),
             Err(problem) => {
@@ -584,6 +596,7 @@ fn checked(shape: &Shape, text: String) -> Result<Value, String> {
             Ok(Value::Text(text))
         }
         Shape::Regex => compile(&text).map(Value::Regex),
+        Shape::Secret => Ok(Value::Secret(Secret::new(text))),
         Shape::OneOf(words) => {
             if words.contains(&text.as_str()) {
                 return Ok(Value::Text(text));

@@ -54,7 +54,7 @@ fn virt_syspreps_other_flags_are_answered() {
         ("--selinux-relabel image.qcow2", "keep their labels"),
         ("--key all:key:x image.qcow2", "cryptsetup"),
         ("--keys-from-stdin image.qcow2", "cryptsetup"),
-        ("--keep-user-accounts x image.qcow2", "accounts are not removed yet"),
+        ("--keep-user-accounts x image.qcow2", "--operations defaults,user-account"),
         ("--script x image.qcow2", "an operation of your own"),
         ("--machine-readable image.qcow2", "--json"),
         ("--machine-readable=format image.qcow2", "--json"),
@@ -116,4 +116,20 @@ fn one_image_a_run() {
         assert_eq!(place.expect(&format!("{command} --help"), 0).0, help);
     }
     assert_eq!(place.expect("help", 0), place.expect("--help", 0));
+}
+
+#[test]
+fn users_are_removed_and_kept_by_virt_syspreps_flags() {
+    let place = Place::new();
+    let accounts = |flags: &str| {
+        let words = format!("audit --json --enable user-account {flags} image.qcow2");
+        let report = place.json(words.trim(), if flags.contains("keep") { 0 } else { 3 });
+        let paths = report["operations"][0]["paths"].as_array().unwrap().clone();
+        paths.iter().any(|it| it["path"] == "/home/admin")
+    };
+    assert!(accounts("--remove-user-accounts admin"));
+    assert!(!accounts("--keep-user-accounts other,admin"));
+    let select = "--operations defaults,user-account --remove-user-accounts admin";
+    place.expect(&format!("seal {select} image.qcow2"), 0);
+    place.expect(&format!("audit {select} image.qcow2"), 0);
 }

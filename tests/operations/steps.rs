@@ -41,7 +41,7 @@ fn changes(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(|it| format!("{} {}", it.path, verb(&it.action))).collect()
 }
 
-fn content(sample: &mut Sample, path: &str) -> String {
+pub(super) fn content(sample: &mut Sample, path: &str) -> String {
     use sysprep_rs::fs::ReadFs as _;
     let fs = sample.fs("part1");
     let node = fs.model.at(path.as_bytes());

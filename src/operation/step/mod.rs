@@ -7,7 +7,9 @@ mod edit;
 mod empty;
 mod mkdir;
 mod new;
+mod password;
 mod remove;
+mod remove_accounts;
 mod rewrite;
 mod scan;
 mod set_key;
@@ -56,6 +58,8 @@ pub const VERBS: &[Verb] = &[
     symlink::VERB,
     chmod::VERB,
     chown::VERB,
+    password::VERB,
+    remove_accounts::VERB,
     scan::VERB,
 ];
 
@@ -131,6 +135,8 @@ pub enum StepError {
     Unstable(GuestPath),
     /// More paths than a plan holds.
     TooMany(usize),
+    /// A password cannot be hashed.
+    Password(String),
     /// The tables for finding secrets cannot be made.
     Scanner(String),
 }
@@ -159,6 +165,7 @@ impl fmt::Display for StepError {
                 write!(f, "{path}: the edit matches its own result; write it so that it does not")
             }
             Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
+            Self::Password(why) => f.write_str(why),
             Self::Scanner(why) => write!(f, "looking for secrets: {why}"),
         }
     }
