@@ -120,6 +120,11 @@ impl GuestPath {
         self.joined.iter().filter(|&&byte| byte == BEFORE).count()
     }
 
+    /// How many names the two paths begin with alike.
+    pub fn common_depth(&self, other: &Self) -> usize {
+        self.names().zip(other.names()).take_while(|(own, other)| own == other).count()
+    }
+
     /// The path without its last name; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let end = self.joined.iter().rposition(|&byte| byte == BEFORE)?;

@@ -1,6 +1,6 @@
 //! Planned changes, made with an editor.
 
-use super::verify::find;
+use super::way::Way;
 use crate::fs::{EditFs, FsError, Kind, MetaChange, NewKind, NewMeta, Node};
 use crate::operation::{Action, Replaced};
 use crate::path::GuestPath;
@@ -14,24 +14,20 @@ pub fn edit_all<'a>(
     editor: &mut dyn EditFs,
     changes: impl IntoIterator<Item = (&'a GuestPath, &'a Action)>,
 ) -> Result<(), (GuestPath, FsError)> {
+    let mut edits = Edits { editor, way: Way::default() };
     let mut later = Vec::new();
     for (path, action) in changes {
         let metadata_only = matches!(action, Action::Update { content: None, .. });
-        if metadata_only && is_directory(editor, path).map_err(|error| (path.clone(), error))? {
+        if metadata_only && edits.is_directory(path).map_err(|error| (path.clone(), error))? {
             later.push((path, action));
         } else {
-            edit(editor, path, action).map_err(|error| (path.clone(), error))?;
+            edits.edit(path, action).map_err(|error| (path.clone(), error))?;
         }
     }
     for (path, action) in later {
-        edit(editor, path, action).map_err(|error| (path.clone(), error))?;
+        edits.edit(path, action).map_err(|error| (path.clone(), error))?;
     }
     Ok(())
-}
-
-fn is_directory(editor: &dyn EditFs, path: &GuestPath) -> Result<bool, FsError> {
-    let node = find(editor.view(), path)?.ok_or(FsError::NotFound)?;
-    Ok(editor.view().stat(node)?.kind == Kind::Directory)
 }
 
 /// Makes one change at `path` within the filesystem. No symlink is followed on the way: the plan's
@@ -40,59 +36,81 @@ fn is_directory(editor: &dyn EditFs, path: &GuestPath) -> Result<bool, FsError> 
 /// # Errors
 /// What the editor says; the editor is spent then.
 pub fn edit(editor: &mut dyn EditFs, path: &GuestPath, action: &Action) -> Result<(), FsError> {
-    match action {
-        Action::Remove { .. } => remove(editor, path),
-        Action::CreateFile { content, meta, replaces } => {
-            create(editor, path, NewKind::File(content), meta, replaces.as_ref())
-        }
-        Action::CreateDirectory { meta, replaces } => {
-            create(editor, path, NewKind::Directory, meta, replaces.as_ref())
-        }
-        Action::CreateSymlink { target, meta, replaces } => {
-            create(editor, path, NewKind::Symlink(target), meta, replaces.as_ref())
-        }
-        Action::Update { content, meta, .. } => {
-            let node = find(editor.view(), path)?.ok_or(FsError::NotFound)?;
-            if let Some(content) = content {
-                editor.replace(node, content)?;
+    Edits { editor, way: Way::default() }.edit(path, action)
+}
+
+/// Changes being made.
+struct Edits<'a> {
+    editor: &'a mut dyn EditFs,
+    way: Way,
+}
+
+impl Edits<'_> {
+    fn node(&mut self, path: &GuestPath) -> Result<Node, FsError> {
+        self.way.find(self.editor.view(), path)?.ok_or(FsError::NotFound)
+    }
+
+    fn is_directory(&mut self, path: &GuestPath) -> Result<bool, FsError> {
+        let node = self.node(path)?;
+        Ok(self.editor.view().stat(node)?.kind == Kind::Directory)
+    }
+
+    fn edit(&mut self, path: &GuestPath, action: &Action) -> Result<(), FsError> {
+        match action {
+            Action::Remove { .. } => self.remove(path),
+            Action::CreateFile { content, meta, replaces } => {
+                self.create(path, NewKind::File(content), meta, replaces.as_ref())
             }
-            if *meta != MetaChange::default() {
-                editor.set_meta(node, meta)?;
+            Action::CreateDirectory { meta, replaces } => {
+                self.create(path, NewKind::Directory, meta, replaces.as_ref())
             }
-            Ok(())
+            Action::CreateSymlink { target, meta, replaces } => {
+                self.create(path, NewKind::Symlink(target), meta, replaces.as_ref())
+            }
+            Action::Update { content, meta, .. } => {
+                let node = self.node(path)?;
+                if let Some(content) = content {
+                    self.editor.replace(node, content)?;
+                }
+                if *meta != MetaChange::default() {
+                    self.editor.set_meta(node, meta)?;
+                }
+                Ok(())
+            }
         }
     }
-}
 
-fn remove(editor: &mut dyn EditFs, path: &GuestPath) -> Result<(), FsError> {
-    let (dir, name) = place(editor, path)?;
-    let node = editor.view().lookup(dir, name)?.ok_or(FsError::NotFound)?;
-    if editor.view().stat(node)?.kind == Kind::Directory {
-        editor.remove_tree(dir, name)
-    } else {
-        editor.remove(dir, name)
+    fn remove(&mut self, path: &GuestPath) -> Result<(), FsError> {
+        let (dir, name) = self.place(path)?;
+        let node = self.editor.view().lookup(dir, name)?.ok_or(FsError::NotFound)?;
+        // Its number may be given to what is made next.
+        self.way.forget(path);
+        if self.editor.view().stat(node)?.kind == Kind::Directory {
+            self.editor.remove_tree(dir, name)
+        } else {
+            self.editor.remove(dir, name)
+        }
     }
-}
 
-fn create(
-    editor: &mut dyn EditFs,
-    path: &GuestPath,
-    kind: NewKind<'_>,
-    meta: &NewMeta,
-    replaces: Option<&Replaced>,
-) -> Result<(), FsError> {
-    if replaces.is_some() {
-        remove(editor, path)?;
+    fn create(
+        &mut self,
+        path: &GuestPath,
+        kind: NewKind<'_>,
+        meta: &NewMeta,
+        replaces: Option<&Replaced>,
+    ) -> Result<(), FsError> {
+        if replaces.is_some() {
+            self.remove(path)?;
+        }
+        let (dir, name) = self.place(path)?;
+        self.editor.create(dir, name, kind, meta).map(|_| ())
     }
-    let (dir, name) = place(editor, path)?;
-    editor.create(dir, name, kind, meta).map(|_| ())
-}
 
-/// The directory of a path and the name in it.
-fn place<'a>(editor: &dyn EditFs, path: &'a GuestPath) -> Result<(Node, &'a [u8]), FsError> {
-    let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
-        return Err(FsError::BadName);
-    };
-    let dir = find(editor.view(), &parent)?.ok_or(FsError::NotFound)?;
-    Ok((dir, name))
+    /// The directory of a path and the name in it.
+    fn place<'p>(&mut self, path: &'p GuestPath) -> Result<(Node, &'p [u8]), FsError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
+            return Err(FsError::BadName);
+        };
+        Ok((self.node(&parent)?, name))
+    }
 }

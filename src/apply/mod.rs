@@ -9,6 +9,7 @@ mod recover;
 pub mod redo;
 mod stage;
 pub mod verify;
+mod way;
 
 pub use commit::{Host, LogSource, Written, commit, replay};
 pub use edit::{edit, edit_all};

@@ -188,6 +188,8 @@ impl<'a> Draft<'a> {
     pub fn at(&self, path: &GuestPath, follow: bool) -> Result<Option<Target>, StepError> {
         let matched = path.to_string();
         let mut here = GuestPath::root();
+        // Where `here` is, if it is known: so that no name is looked up from the root.
+        let mut place = None;
         let mut target = None;
         let mut ahead: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
         let mut symlinks = 0;
@@ -196,13 +198,15 @@ impl<'a> Draft<'a> {
                 b"" | b"." => continue,
                 b".." => {
                     here = here.parent().unwrap_or_default();
-                    target = None;
+                    (place, target) = (None, None);
                     continue;
                 }
                 _ => {}
             }
             let child = here.join(&name);
-            let Some(found) = self.child(&here, child, &matched)? else { return Ok(None) };
+            let Some(found) = self.child(&here, place.as_ref(), child, &matched)? else {
+                return Ok(None);
+            };
             match found.kind {
                 None if ahead.is_empty() => return Ok(Some(found)),
                 None => return Ok(None),
@@ -213,7 +217,7 @@ impl<'a> Draft<'a> {
                     }
                     let link = self.link(&found)?;
                     if link.first() == Some(&b'/') {
-                        here = GuestPath::root();
+                        (here, place) = (GuestPath::root(), None);
                     }
                     target = None;
                     ahead.extend(link.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec));
@@ -223,6 +227,7 @@ impl<'a> Draft<'a> {
                         return Ok(None);
                     }
                     here = found.path.clone();
+                    place.clone_from(&found.place);
                     target = Some(found);
                 }
             }
@@ -242,16 +247,18 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// The guest cannot be read.
     pub fn within(&self, dir: &Target, name: &[u8]) -> Result<Option<Target>, StepError> {
-        match self.child(&dir.path, dir.path.join(name), &dir.matched)? {
+        let path = dir.path.join(name);
+        match self.child(&dir.path, dir.place.as_ref(), path, &dir.matched)? {
             Some(found) => self.followed(found),
             None => Ok(None),
         }
     }
 
-    /// A name in a canonical directory.
+    /// A name in a canonical directory, which is at `place` where that is known.
     fn child(
         &self,
         dir: &GuestPath,
+        place: Option<&Place>,
         path: GuestPath,
         matched: &str,
     ) -> Result<Option<Target>, StepError> {
@@ -259,8 +266,15 @@ impl<'a> Draft<'a> {
             return Ok(Some(pending.target(&path, matched)));
         }
         let gone = self.hidden(&path);
-        if !gone && let Some(place) = self.guest.tree.locate(&path)? {
-            return self.target(place, matched);
+        let found = match (place, path.name()) {
+            _ if gone => None,
+            (Some(place), Some(name)) => {
+                self.guest.tree.child(place, name)?.map(|(place, _)| place)
+            }
+            _ => self.guest.tree.locate(&path)?,
+        };
+        if let Some(found) = found {
+            return self.target(found, matched);
         }
         // Nothing is there; where it would be is known by its directory.
         let above = match self.pending.get(dir) {
@@ -399,7 +413,7 @@ impl<'a> Draft<'a> {
         }
         let mut children = Vec::new();
         for path in paths {
-            match self.child(&dir.path, path, &dir.matched)? {
+            match self.child(&dir.path, dir.place.as_ref(), path, &dir.matched)? {
                 Some(child) if child.kind.is_some() => children.push(child),
                 Some(child) => self.gone.push(child.path),
                 None => {}

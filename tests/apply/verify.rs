@@ -301,6 +301,34 @@ fn judge(
     compare(before, after, Expected::new(changes, NOW), level)
 }
 
+/// Each looked up from the root, this would be half a million lookups.
+#[test]
+fn paths_that_share_their_way_are_not_looked_up_from_the_root_each() {
+    const DEPTH: u64 = 1000;
+    let mut deep = GuestPath::root();
+    let meta = NewMeta { mode: 0o755, ..NewMeta::default() };
+    let mut changes = BTreeMap::new();
+    for _ in 0..DEPTH {
+        deep.push(b"d");
+        let made = Action::CreateDirectory { meta: meta.clone(), replaces: None };
+        changes.insert(deep.clone(), made);
+    }
+    let before = Model::new(UNIX, &Spec::default());
+    let place = Arc::new(Mutex::new(before.clone()));
+    let mut editor = ModelEditor::new(&place, &OPTIONS);
+    let looked_up = || before.lookups.swap(0, std::sync::atomic::Ordering::Relaxed);
+    edit_all(&mut editor, &changes).unwrap();
+    let editing = looked_up();
+    assert!((DEPTH - 1..3 * DEPTH).contains(&editing), "{editing} lookups to edit");
+    for level in [VerifyLevel::Touched, VerifyLevel::Full] {
+        let result = judge(&before, editor.view(), &changes, level);
+        assert_eq!((result.findings, result.paths >= DEPTH), (vec![], true));
+        let comparing = looked_up();
+        assert!((DEPTH..20 * DEPTH).contains(&comparing), "{comparing} lookups to compare");
+        println!("{editing} lookups to edit, {comparing} to compare");
+    }
+}
+
 #[test]
 fn a_deviation_from_the_plan_is_always_found() {
     let first = seed(1);

@@ -5,10 +5,12 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use sysprep_rs::fs::ReadFs;
 use sysprep_rs::fs::ext4::inode::INDEX;
+use sysprep_rs::fs::ext4::judge;
+use sysprep_rs::fs::{FsError, ReadFs};
+use sysprep_rs::path::GuestPath;
 
-use super::{node, open};
+use super::{device, node, open};
 use crate::support::debugfs;
 use crate::support::oracle::{run, succeed};
 
@@ -121,4 +123,15 @@ fn encrypted_directories_are_flagged_and_kept_apart() {
             assert!(fs.read_at(node, 0, &mut [0; 4]).is_err());
         }
     }
+}
+
+/// ext4-view looks a thousand names up before it says that a path has too many.
+#[test]
+fn the_judge_says_at_once_that_a_path_is_too_deep_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = directory_of(1, dir.path(), &["-t", "ext4"], "16M");
+    let judge = judge::judge(device(&image)).unwrap();
+    let deep = |names: usize| GuestPath::from_bytes("/d".repeat(names).as_bytes()).unwrap();
+    assert!(matches!(judge.stat(&deep(1000)), Ok(None)));
+    assert!(matches!(judge.stat(&deep(1001)), Err(FsError::Unsupported(_))));
 }

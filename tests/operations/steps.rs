@@ -361,6 +361,16 @@ fn deep_paths_are_made_in_time() {
     assert_eq!((plan.changes.len(), plan.refusals.len()), (1501, 0));
     // Superlinear more than once, this took minutes.
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    // And once they are there.
+    let depths = (1..=1500).map(|depth| format!("{}/\n", "/a".repeat(depth)));
+    let mut sample = Sample::new(&depths.collect::<String>());
+    let count = sample.fs("part1").model.lookups.clone();
+    let lookups = || count.swap(0, std::sync::atomic::Ordering::Relaxed);
+    lookups();
+    assert_eq!(sample.plan(&[with_steps(&steps)]).changes.len(), 1);
+    let lookups = lookups();
+    assert!((1500..40 * 1500).contains(&lookups), "{lookups} lookups");
+    println!("{lookups} lookups");
 }
 
 #[test]

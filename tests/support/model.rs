@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sysprep_rs::fs::{
@@ -77,6 +78,8 @@ pub(crate) struct Model {
     profile: Profile,
     nodes: BTreeMap<Node, ModelNode>,
     next: u64,
+    /// How often a name was looked up, in this and in every copy of it.
+    pub(crate) lookups: Arc<AtomicU64>,
 }
 
 const ROOT: Node = Node(2);
@@ -84,7 +87,8 @@ const ROOT: Node = Node(2);
 impl Model {
     /// The tree that `spec` describes.
     pub(crate) fn new(profile: Profile, spec: &Spec) -> Self {
-        let mut model = Self { profile, nodes: BTreeMap::new(), next: 11 };
+        let (nodes, lookups) = Default::default();
+        let mut model = Self { profile, nodes, next: 11, lookups };
         model.nodes.insert(
             ROOT,
             ModelNode {
@@ -231,6 +235,7 @@ impl ReadFs for Model {
     }
 
     fn lookup(&self, dir: Node, name: &[u8]) -> Result<Option<Node>, FsError> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         Ok(self.stored(dir, name)?.map(|name| self.names(dir).expect("a directory")[&name]))
     }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Debug, Display};
 
 use super::VerifyLevel;
 use super::expected::Expected;
-use super::witness::{self, Own, Witness, find};
+use super::witness::{self, Own, Witness};
 use crate::digest::Digest;
 use crate::fs::{FsError, Judge, Kind, MetaChange, NewMeta, Node, Stat, Timestamp, Xattr};
 use crate::operation::Action;
@@ -62,9 +62,10 @@ pub fn compare(
     mut expected: Expected<'_>,
     level: VerifyLevel,
 ) -> Comparison {
-    expected.look_for_shared(before.own);
+    let (before, after) = (Side::new(before), Side::new(after));
+    expected.look_for_shared(&before.own);
     // A filesystem without owners shows every file with the same made-up mode.
-    let unix = before.own.info().kind != "vfat";
+    let unix = before.own.fs.info().kind != "vfat";
     let mut comparer =
         Comparer { before, after, expected: &expected, unix, out: Comparison::default() };
     match level {
@@ -74,9 +75,21 @@ pub fn compare(
     comparer.out
 }
 
+/// One of the two states.
+struct Side<'a> {
+    own: Own<'a>,
+    judge: Option<&'a dyn Judge>,
+}
+
+impl<'a> Side<'a> {
+    fn new(Witness { own, judge }: Witness<'a>) -> Self {
+        Self { own: Own::new(own), judge }
+    }
+}
+
 struct Comparer<'a> {
-    before: Witness<'a>,
-    after: Witness<'a>,
+    before: Side<'a>,
+    after: Side<'a>,
     expected: &'a Expected<'a>,
     unix: bool,
     out: Comparison,
@@ -117,7 +130,7 @@ impl Comparer<'_> {
             }
             self.out.own_looks += 1;
         }
-        match (look(&Own(self.before.own)), look(&Own(self.after.own))) {
+        match (look(&self.before.own), look(&self.after.own)) {
             (Ok(before), Ok(after)) => Ok((before, after)),
             (Err(_), Err(_)) => Err(Blind::Both),
             (Ok(_), Err(error)) => Err(Blind::After(error)),
@@ -129,7 +142,7 @@ impl Comparer<'_> {
     /// Looks at the new state.
     fn after<T>(&mut self, look: &dyn Fn(&dyn Judge) -> Result<T, FsError>) -> Result<T, FsError> {
         let Some(judge) = self.after.judge else {
-            return look(&Own(self.after.own));
+            return look(&self.after.own);
         };
         let error = match look(judge) {
             Ok(seen) => return Ok(seen),
@@ -149,7 +162,7 @@ impl Comparer<'_> {
             return Err(error);
         }
         self.out.own_looks += 1;
-        look(&Own(self.after.own))
+        look(&self.after.own)
     }
 
     fn blind(&mut self, path: &GuestPath, what: &str, blind: Blind) {
@@ -170,7 +183,7 @@ impl Comparer<'_> {
 
     /// A directory on the way: its own metadata, its names, and that nothing it names was touched.
     fn directory(&mut self, dir: &GuestPath) {
-        let (before, after) = match (find(self.before.own, dir), find(self.after.own, dir)) {
+        let (before, after) = match (self.before.own.find(dir), self.after.own.find(dir)) {
             (Ok(before), Ok(Some(after))) => (before, after),
             (_, Ok(None)) => return self.find(dir, "the directory is gone"),
             (_, Err(error)) | (Err(error), _) => {
@@ -186,8 +199,8 @@ impl Comparer<'_> {
         }
         for name in names {
             let path = dir.join(&name);
-            let old = self.before.own.lookup(before, &name);
-            let new = self.after.own.lookup(after, &name);
+            let old = self.before.own.fs.lookup(before, &name);
+            let new = self.after.own.fs.lookup(after, &name);
             match (old, new) {
                 // Each has been judged as a changed path, or will be as a directory on the way.
                 _ if self.expected.action(&path).is_some() => {}
@@ -261,7 +274,8 @@ impl Comparer<'_> {
 
     /// What our own reader says of an object that stays as it is.
     fn metadata(&mut self, path: &GuestPath, old: Node, new: Node) {
-        let (old_stat, new_stat) = match (self.before.own.stat(old), self.after.own.stat(new)) {
+        let (old_stat, new_stat) = match (self.before.own.fs.stat(old), self.after.own.fs.stat(new))
+        {
             (Ok(old), Ok(new)) => (old, new),
             (Err(_), Err(_)) => {
                 self.out.unread += 1;
@@ -282,7 +296,8 @@ impl Comparer<'_> {
         self.differs(path, "the device", &old_stat.device, &new_stat.device);
         self.differs(path, "the immutable flag", &old_stat.immutable, &new_stat.immutable);
         // A directory's own size and times change with its names.
-        let renamed = old_stat.kind == Kind::Directory && self.expected.renamed_in.contains(path);
+        let renamed =
+            old_stat.kind == Kind::Directory && self.expected.renamed_in.contains_key(path);
         if !renamed {
             self.differs(path, "the modification time", &old_stat.mtime, &new_stat.mtime);
         }
@@ -293,7 +308,7 @@ impl Comparer<'_> {
         if !renamed && old_stat.links == new_stat.links {
             self.differs(path, "the change time", &old_stat.ctime, &new_stat.ctime);
         }
-        match (self.before.own.xattrs(old), self.after.own.xattrs(new)) {
+        match (self.before.own.fs.xattrs(old), self.after.own.fs.xattrs(new)) {
             (Ok(old), Ok(new)) => self.xattrs(path, old, new),
             (Err(_), Err(_)) => self.out.unread += 1,
             (_, Err(error)) | (Err(error), _) => {
@@ -332,7 +347,7 @@ impl Comparer<'_> {
                     Err(FsError::NotFound | FsError::NotADirectory) => {}
                     Err(error) => self.find(path, format_args!("it cannot be looked up: {error}")),
                 }
-                if !matches!(find(self.after.own, path), Ok(None)) {
+                if !matches!(self.after.own.find(path), Ok(None)) {
                     self.find(path, "our own reader still finds it");
                 }
             }
@@ -353,7 +368,7 @@ impl Comparer<'_> {
             }
             Action::Update { content, meta, .. } => {
                 // Under another of its names the same file may be changed as well.
-                let node = find(self.before.own, path).ok().flatten();
+                let node = self.before.own.find(path).ok().flatten();
                 match node.and_then(|node| self.expected.shared.get(&node)) {
                     Some(update) => self.updated(path, update.content.as_deref(), &update.meta),
                     None => self.updated(path, content.as_deref(), meta),
@@ -386,7 +401,7 @@ impl Comparer<'_> {
             self.differs(path, "the mode", &mode, &stat.mode);
             self.differs(path, "the owner", &(meta.uid, meta.gid), &(stat.uid, stat.gid));
             self.time(path, self.expected.now, stat.mtime);
-            match self.after.own.xattrs(node) {
+            match self.after.own.fs.xattrs(node) {
                 Ok(got) => self.xattrs(path, meta.xattrs.clone(), got),
                 Err(error) => {
                     self.find(path, format_args!("extended attributes cannot be read: {error}"));
@@ -401,9 +416,12 @@ impl Comparer<'_> {
     }
 
     fn own_after(&mut self, path: &GuestPath) -> Option<(Node, Stat)> {
-        let found = find(self.after.own, path)
+        let found = self
+            .after
+            .own
+            .find(path)
             .and_then(|node| node.ok_or(FsError::NotFound))
-            .and_then(|node| Ok((node, self.after.own.stat(node)?)));
+            .and_then(|node| Ok((node, self.after.own.fs.stat(node)?)));
         found.map_err(|error| self.find(path, format_args!("our own reader: {error}"))).ok()
     }
 
@@ -435,9 +453,12 @@ impl Comparer<'_> {
             }
             Err(blind) => self.blind(path, "it", blind),
         }
-        let found = find(self.before.own, path)
+        let found = self
+            .before
+            .own
+            .find(path)
             .and_then(|node| node.ok_or(FsError::NotFound))
-            .and_then(|node| Ok((node, self.before.own.stat(node)?)));
+            .and_then(|node| Ok((node, self.before.own.fs.stat(node)?)));
         let (old, old_stat) = match found {
             Ok(found) => found,
             Err(error) => return self.find(path, format_args!("our own reader: {error}")),
@@ -458,10 +479,10 @@ impl Comparer<'_> {
         self.differs(path, "the owner", &owner, &(new_stat.uid, new_stat.gid));
         if let Some(want) = meta.mtime.or(content.map(|_| self.expected.now)) {
             self.time(path, want, new_stat.mtime);
-        } else if !self.expected.renamed_in.contains(path) {
+        } else if !self.expected.renamed_in.contains_key(path) {
             self.differs(path, "the modification time", &old_stat.mtime, &new_stat.mtime);
         }
-        match (self.before.own.xattrs(old), self.after.own.xattrs(new)) {
+        match (self.before.own.fs.xattrs(old), self.after.own.fs.xattrs(new)) {
             (Ok(mut want), Ok(got)) => {
                 for (name, value) in &meta.xattrs {
                     want.retain(|xattr| xattr.name != *name);
@@ -483,9 +504,9 @@ impl Comparer<'_> {
             Ok((old, _)) => {
                 // A reader that misreads the original is no witness (ext4-view 1.0 shows block 0
                 // where a file without extents has a hole): ours has to see a difference too.
-                let (own_old, own_new) = (Own(self.before.own), Own(self.after.own));
-                let own = witness::content(&own_old, path).ok();
-                if own.is_some_and(|own| own != old) && own == witness::content(&own_new, path).ok()
+                let own = witness::content(&self.before.own, path).ok();
+                if own.is_some_and(|own| own != old)
+                    && own == witness::content(&self.after.own, path).ok()
                 {
                     self.out.own_looks += 1;
                 } else {
@@ -515,7 +536,7 @@ impl Comparer<'_> {
             }
             Err(blind) => self.blind(path, "it", blind),
         }
-        let Ok(stat) = self.before.own.stat(old) else { return };
+        let Ok(stat) = self.before.own.fs.stat(old) else { return };
         match stat.kind {
             _ if stat.encrypted => self.out.unread += 1,
             Kind::File => self.same_content(path),
@@ -530,7 +551,7 @@ impl Comparer<'_> {
 
     /// Both whole trees, a directory at a time.
     fn full(&mut self) {
-        let (old, new) = (self.before.own.root(), self.after.own.root());
+        let (old, new) = (self.before.own.fs.root(), self.after.own.fs.root());
         let mut seen = HashSet::from([new]);
         let root = GuestPath::root();
         match self.expected.action(&root) {
@@ -544,8 +565,8 @@ impl Comparer<'_> {
                 continue;
             };
             let path = frame.dir.join(&name);
-            let old = frame.old.map_or(Ok(None), |dir| self.before.own.lookup(dir, &name));
-            let new = self.after.own.lookup(frame.new, &name);
+            let old = frame.old.map_or(Ok(None), |dir| self.before.own.fs.lookup(dir, &name));
+            let new = self.after.own.fs.lookup(frame.new, &name);
             let (old, new) = match (old, new) {
                 (Ok(old), Ok(new)) => (old, new),
                 (Err(_), Err(_)) => {
@@ -566,6 +587,7 @@ impl Comparer<'_> {
             let is_directory = self
                 .after
                 .own
+                .fs
                 .stat(new)
                 .is_ok_and(|stat| stat.kind == Kind::Directory && !stat.encrypted);
             if is_directory {

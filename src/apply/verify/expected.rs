@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::witness::find;
-use crate::fs::{Kind, MetaChange, Node, ReadFs, Timestamp};
+use super::witness::Own;
+use crate::fs::{Kind, MetaChange, Node, Timestamp};
 use crate::operation::Action;
 use crate::path::GuestPath;
 
@@ -39,8 +39,8 @@ impl Update {
 /// The changes of one filesystem, by path.
 pub struct Expected<'a> {
     pub(super) actions: BTreeMap<&'a GuestPath, &'a Action>,
-    /// Directories in which a name comes or goes.
-    pub(super) renamed_in: BTreeSet<GuestPath>,
+    /// Directories in which a name comes or goes, with the paths that do.
+    pub(super) renamed_in: BTreeMap<GuestPath, Vec<&'a GuestPath>>,
     /// Files with several names whose content or metadata changes, by their node before: the
     /// other names show the change too.
     pub(super) shared: HashMap<Node, Update>,
@@ -55,20 +55,21 @@ impl<'a> Expected<'a> {
         now: Timestamp,
     ) -> Self {
         let actions: BTreeMap<_, _> = changes.into_iter().collect();
-        let renamed_in = actions
-            .iter()
-            .filter(|(_, action)| !matches!(action, Action::Update { .. }))
-            .filter_map(|(path, _)| path.parent())
-            .collect();
+        let mut renamed_in: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (&path, action) in &actions {
+            if let (false, Some(dir)) = (matches!(action, Action::Update { .. }), path.parent()) {
+                renamed_in.entry(dir).or_default().push(path);
+            }
+        }
         Self { actions, renamed_in, shared: HashMap::new(), now }
     }
 
     /// Finds the files with several names among those that are updated.
-    pub(super) fn look_for_shared(&mut self, before: &dyn ReadFs) {
+    pub(super) fn look_for_shared(&mut self, before: &Own<'_>) {
         for (path, action) in &self.actions {
             if let Action::Update { content, meta, .. } = action
-                && let Ok(Some(node)) = find(before, path)
-                && let Ok(stat) = before.stat(node)
+                && let Ok(Some(node)) = before.find(path)
+                && let Ok(stat) = before.fs.stat(node)
                 && stat.links > 1
                 && stat.kind != Kind::Directory
             {
@@ -103,24 +104,20 @@ impl<'a> Expected<'a> {
     /// The names a directory has to have, given those it had; both sorted.
     pub(super) fn names(&self, dir: &GuestPath, before: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut names: BTreeSet<Vec<u8>> = before.iter().cloned().collect();
-        if self.renamed_in.contains(dir) {
-            // Paths sort by their names, so what is below `dir` is one run behind it.
-            let below = self.actions.range::<GuestPath, _>(dir..);
-            for (path, action) in below.take_while(|(path, _)| path.starts_with(dir)) {
-                let (Some(name), true) = (path.name(), path.parent().as_ref() == Some(dir)) else {
-                    continue;
-                };
-                match action {
-                    Action::Remove { .. } => {
-                        names.remove(name);
-                    }
+        for path in self.renamed_in.get(dir).into_iter().flatten() {
+            let Some(name) = path.name() else { continue };
+            match self.action(path) {
+                Some(Action::Remove { .. }) => {
+                    names.remove(name);
+                }
+                Some(
                     Action::CreateFile { .. }
                     | Action::CreateDirectory { .. }
-                    | Action::CreateSymlink { .. } => {
-                        names.insert(name.to_vec());
-                    }
-                    Action::Update { .. } => {}
+                    | Action::CreateSymlink { .. },
+                ) => {
+                    names.insert(name.to_vec());
                 }
+                Some(Action::Update { .. }) | None => {}
             }
         }
         names.into_iter().collect()

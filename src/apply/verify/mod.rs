@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 pub use compare::{Comparison, Finding, compare};
 pub use expected::Expected;
 pub use witness::Witness;
-pub(super) use witness::find;
 
 /// How much of a staged image is read back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

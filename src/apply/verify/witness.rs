@@ -1,7 +1,9 @@
 //! Who says what a filesystem holds: the independent reader, and our own opened afresh.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
+use crate::apply::way::Way;
 use crate::digest::Digest;
 use crate::fs::{FsError, Judge, Judged, Node, ReadFs};
 use crate::path::GuestPath;
@@ -19,31 +21,30 @@ pub struct Witness<'a> {
 }
 
 /// Our own reader in the place of a judge, where there is no other.
-pub(super) struct Own<'a>(pub(super) &'a dyn ReadFs);
-
-/// The node at a path, without following symlinks; `None` when nothing is there.
-pub(in crate::apply) fn find(fs: &dyn ReadFs, path: &GuestPath) -> Result<Option<Node>, FsError> {
-    let mut node = fs.root();
-    for name in path.names() {
-        match fs.lookup(node, name) {
-            Ok(Some(next)) => node = next,
-            Ok(None) | Err(FsError::NotADirectory) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Some(node))
+pub(super) struct Own<'a> {
+    pub(super) fs: &'a dyn ReadFs,
+    way: RefCell<Way>,
 }
 
-impl Own<'_> {
+impl<'a> Own<'a> {
+    pub(super) fn new(fs: &'a dyn ReadFs) -> Self {
+        Self { fs, way: RefCell::default() }
+    }
+
+    /// The node at a path, without following symlinks; `None` when nothing is there.
+    pub(super) fn find(&self, path: &GuestPath) -> Result<Option<Node>, FsError> {
+        self.way.borrow_mut().find(self.fs, path)
+    }
+
     fn node(&self, path: &GuestPath) -> Result<Node, FsError> {
-        find(self.0, path)?.ok_or(FsError::NotFound)
+        self.find(path)?.ok_or(FsError::NotFound)
     }
 }
 
 impl Judge for Own<'_> {
     fn stat(&self, path: &GuestPath) -> Result<Option<Judged>, FsError> {
-        let Some(node) = find(self.0, path)? else { return Ok(None) };
-        let stat = self.0.stat(node)?;
+        let Some(node) = self.find(path)? else { return Ok(None) };
+        let stat = self.fs.stat(node)?;
         Ok(Some(Judged {
             kind: Some(stat.kind),
             mode: Some(stat.mode),
@@ -54,7 +55,7 @@ impl Judge for Own<'_> {
 
     fn names(&self, dir: &GuestPath) -> Result<Vec<Vec<u8>>, FsError> {
         let mut names = Vec::new();
-        self.0.entries(self.node(dir)?, &mut |entry| {
+        self.fs.entries(self.node(dir)?, &mut |entry| {
             names.push(entry.name.to_vec());
             ControlFlow::Continue(())
         })?;
@@ -66,7 +67,7 @@ impl Judge for Own<'_> {
         let mut piece = vec![0; PIECE];
         let mut at = 0;
         loop {
-            let read = self.0.read_at(node, at, &mut piece)?.min(PIECE);
+            let read = self.fs.read_at(node, at, &mut piece)?.min(PIECE);
             if read == 0 {
                 return Ok(());
             }
@@ -76,7 +77,7 @@ impl Judge for Own<'_> {
     }
 
     fn link_target(&self, link: &GuestPath) -> Result<Vec<u8>, FsError> {
-        self.0.link_target(self.node(link)?)
+        self.fs.link_target(self.node(link)?)
     }
 }
 

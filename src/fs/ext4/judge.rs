@@ -30,6 +30,9 @@ impl Ext4Read for Device {
 
 struct View(Ext4);
 
+/// The most names that it takes in a path.
+const MOST_NAMES: usize = 1000;
+
 /// `i_checksum_hi` ends here: ext4-view takes an inode without it for a damaged one.
 const CHECKED_INODE: u16 = 0x84;
 
@@ -118,6 +121,10 @@ impl Judge for View {
 }
 
 fn as_path(bytes: &[u8]) -> Result<Path<'_>, FsError> {
+    // It would look a thousand of them up before it says so.
+    if bytes.iter().filter(|&&byte| byte == b'/').count() > MOST_NAMES {
+        return Err(FsError::unsupported(format!("ext4-view: more than {MOST_NAMES} names")));
+    }
     Path::try_from(bytes).map_err(|error| FsError::unsupported(format!("ext4-view: {error}")))
 }
 
