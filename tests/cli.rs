@@ -1,5 +1,6 @@
 //! The program as a user runs it, on the image that the repository carries.
 
+mod customize;
 mod errors;
 mod interrupted;
 mod plans;

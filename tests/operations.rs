@@ -4,6 +4,7 @@ mod accounts;
 mod golden;
 pub(crate) mod sample;
 mod schema;
+mod settings;
 mod steps;
 
 use sysprep_rs::operation::{Catalogue, Operation, Selection};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 
+use super::customize::CustomizeArgs;
 use super::failure::Failure;
 use super::secrets::SecretsArgs;
 
@@ -208,6 +209,8 @@ pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
     #[command(flatten)]
+    pub(crate) customize: CustomizeArgs,
+    #[command(flatten)]
     pub(crate) say: SayArgs,
 
     #[command(flatten)]
@@ -228,6 +231,8 @@ pub(crate) struct SealArgs {
     pub(crate) image: ImageArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) customize: CustomizeArgs,
     #[command(flatten)]
     pub(crate) say: SayArgs,
 

@@ -3,6 +3,7 @@
 mod args;
 mod attention;
 mod catalogue;
+mod customize;
 mod explain;
 mod failure;
 mod inspect;

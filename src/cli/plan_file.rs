@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sysprep_rs::image::Image;
-use sysprep_rs::operation::Operation;
+use sysprep_rs::operation::{CUSTOMIZE, Operation};
 use sysprep_rs::plan::{self, Change, PLAN_BYTES, Plan};
 use sysprep_rs::text_file;
 
@@ -110,6 +110,9 @@ fn operations(plan: &Plan, folders: &[PathBuf]) -> Result<Result<Vec<Operation>,
     let mut operations = Vec::new();
     for planned in &plan.operations {
         let name = &planned.name;
+        if name == CUSTOMIZE {
+            return Ok(Err("'customize' is what flags asked for when the plan was made".into()));
+        }
         let Some(mut operation) = catalogue.get(name).cloned() else {
             return Ok(Err(format!("the operation '{name}' is not here (--operations-dir)")));
         };

@@ -21,6 +21,7 @@ use sysprep_rs::volume::VolumeId;
 
 use super::args::{AuditArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
 use super::attention::Attention;
+use super::customize::CustomizeArgs;
 use super::failure::Failure;
 use super::opened::Opened;
 use super::output::Output;
@@ -34,7 +35,7 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
         return catalogue::list(&args.select.operations_dir, args.say.json);
     }
     let mut watch = Stopwatch::new(&args.say);
-    let operations = selected(&args.select)?;
+    let operations = selected(&args.select, &args.customize)?;
     let allowed = args.secrets.allowed()?;
     // Before the image is opened, as in `seal`.
     let now = now()?;
@@ -72,8 +73,11 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
 /// The operation that removes users.
 const ACCOUNTS: &str = "user-account";
 
-fn selected(args: &SelectArgs) -> Result<Vec<Operation>, Failure> {
+fn selected(args: &SelectArgs, customize: &CustomizeArgs) -> Result<Vec<Operation>, Failure> {
     let mut catalogue = catalogue::load(&args.operations_dir)?;
+    if let Some(operation) = customize.operation()? {
+        catalogue.customized(operation).map_err(Failure::usage)?;
+    }
     for setting in &args.set {
         catalogue.set(setting).map_err(Failure::usage)?;
     }
@@ -197,6 +201,11 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     if args.image.list_operations {
         return catalogue::list(&args.select.operations_dir, args.say.json);
     }
+    if let (Some(_), Some(flag)) = (&args.plan, args.customize.first()) {
+        return Err(Failure::usage(format!(
+            "--{flag}: --plan applies exactly the plan; give the flag to 'audit --save-plan'"
+        )));
+    }
     let output = Output::of(args)?;
     // Before the image is opened, which finishes an interrupted seal.
     let now = now()?;
@@ -205,7 +214,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let access = if output.is_some() || args.dry_run { Access::Audit } else { Access::Seal };
     let selected = match args.plan {
         Some(_) => Vec::new(),
-        None => selected(&args.select)?,
+        None => selected(&args.select, &args.customize)?,
     };
     let planned =
         args.plan.as_deref().map(|file| plan_file::load(file).map(|it| (it, file))).transpose()?;

@@ -35,8 +35,14 @@ struct Flags {
 /// The flags that have a short form, too.
 const SHORT: &[(&str, char)] = &[("connect", 'c'), ("domain", 'd'), ("memsize", 'm')];
 
-const CUSTOMIZE: &str = "customizing is not supported yet; do it with virt-customize before the \
-                         image is sealed, or write an operation of your own (--operations-dir)";
+const CUSTOMIZE: &str = "not supported yet; do it with virt-customize before the image is sealed, or \
+                         write an operation of your own (--operations-dir)";
+
+const RUN: &str = "nothing of the guest is run here, and nothing can be left for its first boot yet; do it \
+                   with virt-customize before the image is sealed";
+
+const REGISTER: &str = "a registration needs the guest's own program and a network, and clones would share \
+                        it; register at first boot (the operation rh-subscription-manager removes one)";
 
 const FLAGS: &[Flags] = &[
     Flags {
@@ -60,22 +66,9 @@ const FLAGS: &[Flags] = &[
         answer: Answer::Ignored("no passphrase is asked for"),
     },
     Flags {
-        names: &["no-selinux-relabel"],
-        value: Value::None,
-        answer: Answer::Ignored("nothing is relabelled, files keep their labels"),
-    },
-    Flags {
         names: &["blocksize"],
         value: Value::One,
         answer: Answer::Ignored("the sector size is read off the partition table"),
-    },
-    Flags {
-        names: &["selinux-relabel"],
-        value: Value::None,
-        answer: Answer::Refused(
-            "relabelling is not supported yet; leave it out, files that are rewritten keep their \
-             labels",
-        ),
     },
     Flags {
         names: &["connect", "domain"],
@@ -113,50 +106,41 @@ const FLAGS: &[Flags] = &[
     },
     Flags {
         names: &[
-            "append-line",
-            "chmod",
-            "chown",
-            "commands-from-file",
             "copy",
             "copy-in",
-            "delete",
-            "edit",
             "firstboot",
             "firstboot-command",
             "firstboot-install",
-            "hostname",
             "inject-blnsvr",
             "inject-qemu-ga",
             "inject-virtio-win",
-            "install",
-            "link",
-            "mkdir",
             "move",
             "password",
             "password-crypto",
             "root-password",
-            "run",
-            "run-command",
-            "scrub",
-            "sm-attach",
-            "sm-credentials",
             "ssh-inject",
             "tar-in",
-            "timezone",
-            "touch",
-            "truncate",
-            "truncate-recursive",
-            "uninstall",
             "upload",
-            "write",
+            "user-password",
         ],
         value: Value::One,
         answer: Answer::Refused(CUSTOMIZE),
     },
     Flags {
-        names: &["no-logfile", "sm-register", "sm-remove", "sm-unregister", "update"],
+        names: &["install", "run", "run-command", "uninstall"],
+        value: Value::One,
+        answer: Answer::Refused(RUN),
+    },
+    Flags { names: &["update"], value: Value::None, answer: Answer::Refused(RUN) },
+    Flags {
+        names: &["sm-attach", "sm-credentials"],
+        value: Value::One,
+        answer: Answer::Refused(REGISTER),
+    },
+    Flags {
+        names: &["sm-register", "sm-remove", "sm-unregister"],
         value: Value::None,
-        answer: Answer::Refused(CUSTOMIZE),
+        answer: Answer::Refused(REGISTER),
     },
 ];
 
@@ -192,6 +176,14 @@ pub(crate) fn answer(given: &ArgMatches) -> Result<(), Failure> {
         notes.iter().for_each(|note| out::note(format_args!("sysprep-rs: {note}")));
     }
     Ok(())
+}
+
+/// Why a flag is refused, where it is one of those.
+pub(crate) fn refused(name: &str) -> Option<&'static str> {
+    FLAGS.iter().find(|flags| flags.names.contains(&name)).and_then(|flags| match flags.answer {
+        Answer::Refused(why) => Some(why),
+        Answer::Ignored(_) => None,
+    })
 }
 
 fn is_given(given: &ArgMatches, name: &str) -> bool {

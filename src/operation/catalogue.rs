@@ -102,6 +102,22 @@ impl Catalogue {
         Ok(self)
     }
 
+    /// Adds the operation that flags are made into.
+    ///
+    /// # Errors
+    /// A text for the caller: an operation of that name is there, the user's own.
+    pub fn customized(&mut self, operation: Operation) -> Result<(), String> {
+        if let Some(own) = self.operations.get(&operation.name) {
+            return Err(format!(
+                "the operation '{}' in {} has the name of the one that flags such as --write make; \
+                 give it another",
+                own.name, own.file
+            ));
+        }
+        self.operations.insert(operation.name.clone(), operation);
+        Ok(())
+    }
+
     fn add(&mut self, files: impl Iterator<Item = (String, String)>) -> Result<(), CatalogueError> {
         let mut added: BTreeMap<String, Operation> = BTreeMap::new();
         let mut errors = Vec::new();

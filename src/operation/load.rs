@@ -37,6 +37,8 @@ pub enum Class {
     Cloud,
     /// What users left.
     UserData,
+    /// What is put in on request.
+    Settings,
 }
 
 impl Class {
@@ -49,6 +51,7 @@ impl Class {
             "cache" => Self::Cache,
             "crash" => Self::Crash,
             "cloud" => Self::Cloud,
+            "settings" => Self::Settings,
             _ => Self::UserData,
         }
     }
@@ -183,6 +186,16 @@ impl Operation {
     pub fn from_yaml(file: &str, text: &str) -> Result<Self, LoadError> {
         let document = yaml::parse(text).map_err(|problem| LoadError::new(file, vec![problem]))?;
         Self::read(file, Digest::of(text.as_bytes()), Arc::new(document), &BTreeMap::new())
+    }
+
+    /// Makes an operation of values that stand for its file; `file` names them in messages. No text
+    /// in them is taken for anything else: without declared parameters a brace is a brace.
+    ///
+    /// # Errors
+    /// Every problem that the values have, without a place worth telling.
+    pub fn from_values(file: &str, values: &serde_json::Value) -> Result<Self, LoadError> {
+        let digest = Digest::of(values.to_string().as_bytes());
+        Self::read(file, digest, Arc::new(Node::from(values)), &BTreeMap::new())
     }
 
     /// The operation as data.

@@ -35,7 +35,7 @@ pub use load::{Class, DescribedStep, Description, Operation, Parameter, Paramete
 pub use problem::{At, LoadError, Problem, nearest};
 pub use reference::markdown;
 pub use schema::json_schema;
-pub use selection::{Selection, not_here};
+pub use selection::{CUSTOMIZE, Selection, not_here};
 pub use shape::{Field, Shape};
 pub use step::{Propose, Step, StepError, VERBS, Verb};
 pub use targets::{Scan, Targets};

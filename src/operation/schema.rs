@@ -8,7 +8,7 @@ use super::when;
 
 /// What an operation protects against.
 pub(crate) const CLASSES: &[&str] =
-    &["identity", "secret", "network", "log", "cache", "crash", "cloud", "user-data"];
+    &["identity", "secret", "network", "log", "cache", "crash", "cloud", "user-data", "settings"];
 
 /// The types a parameter may have.
 pub(crate) const PARAMETER_TYPES: &[&str] = &["text", "integer", "boolean"];

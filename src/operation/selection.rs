@@ -5,13 +5,23 @@ use super::load::Operation;
 use super::problem::did_you_mean;
 
 /// virt-sysprep's operations that are not in the catalogue yet.
-const VIRT_SYSPREP_ONLY: &[&str] = &["customize", "fs-uuids", "lvm-uuids", "script"];
+const VIRT_SYSPREP_ONLY: &[&str] = &["fs-uuids", "lvm-uuids", "script"];
+
+/// virt-sysprep's operation that is made of flags: what a guest gets after everything else.
+pub const CUSTOMIZE: &str = "customize";
 
 /// One word of a selection list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Term {
     Add(String),
     Remove(String),
+}
+
+impl Term {
+    fn names(&self, name: &str) -> bool {
+        let (Self::Add(named) | Self::Remove(named)) = self;
+        named == name
+    }
 }
 
 /// A selection of operations, built from `--enable` and `--operations` in the order given.
@@ -116,6 +126,8 @@ impl Catalogue {
                 "defaults" => all().filter(|it| it.default).map(|it| it.name.as_str()).collect(),
                 name => match self.get(name) {
                     Some(operation) => vec![operation.name.as_str()],
+                    // Without a flag of its own it does nothing.
+                    None if name == CUSTOMIZE => Vec::new(),
                     // A script may switch off what is not there.
                     None if VIRT_SYSPREP_ONLY.contains(&name) => match term {
                         Term::Remove(_) => Vec::new(),
@@ -145,12 +157,17 @@ impl Catalogue {
                 };
             }
         }
+        let last = terms.iter().rev().find(|it| it.names(CUSTOMIZE));
         if chosen.is_empty() {
             return Err(
                 "no operation is selected: --operations begins with none, so to leave some \
                         out write --operations defaults,-NAME"
                     .into(),
             );
+        }
+        // Its flags ask for it: a list has to take it out by name.
+        if !matches!(last, Some(Term::Remove(_))) {
+            chosen.extend(self.get(CUSTOMIZE).map(|it| it.name.as_str()));
         }
         Ok(all().filter(|it| chosen.contains(it.name.as_str())).cloned().collect())
     }

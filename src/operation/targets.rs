@@ -27,6 +27,7 @@ pub(crate) const TARGET_FIELDS: &[Field] = &[
     Field::optional("under", Shape::Some(&Shape::Path), "directories to look below for 'names'"),
     Field::optional("containing", Shape::Regex, "only files whose content matches"),
     Field::optional("unless", Shape::Regex, "no files whose content matches"),
+    Field::optional("required", Shape::Bool, "say so, with exit code 3, where a path is not there"),
 ];
 
 /// The argument of the verbs that can go on below a directory.
@@ -87,6 +88,8 @@ pub struct Targets {
     pub(super) containing: Option<Regex>,
     pub(super) unless: Option<Regex>,
     follow: bool,
+    /// A pattern that finds nothing is refused.
+    pub(super) required: bool,
 }
 
 impl fmt::Debug for Targets {
@@ -110,6 +113,7 @@ impl Targets {
             containing: fields.regex("containing"),
             unless: fields.regex("unless"),
             follow: false,
+            required: fields.flag("required", false),
         };
         if fields.has("names") != fields.has("under") {
             let message =
@@ -156,7 +160,7 @@ impl Targets {
     }
 
     /// Whether the content of a symlink is that of the file it leads to.
-    pub(super) fn follows(&self) -> bool {
+    pub(crate) fn follows(&self) -> bool {
         self.follow
     }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::shape::{Field, Fields, Shape};
-use crate::guest::{Facts, Family};
+use crate::guest::{Facts, Family, SelinuxMode};
 
 const FAMILIES: &[&str] = &["linux", "bsd", "windows"];
 const PACKAGES: &[&str] = &["dpkg", "rpm", "apk", "pacman", "portage", "pkg"];
@@ -20,6 +20,7 @@ pub(crate) const FIELDS: &[Field] = &[
     Field::optional("package-manager", Shape::Some(&Shape::OneOf(PACKAGES)), "package databases"),
     Field::optional("init", Shape::Some(&Shape::OneOf(INITS)), "init systems"),
     Field::optional("cloud-init", Shape::Bool, "whether cloud-init is in the guest"),
+    Field::optional("selinux", Shape::Bool, "whether SELinux is on in the guest"),
 ];
 
 /// Conditions on the guest: all that are given have to hold; an empty list is no condition.
@@ -41,6 +42,9 @@ pub struct When {
     /// Whether cloud-init has to be in the guest, or must not be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<bool>,
+    /// Whether SELinux has to be on, or must not be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selinux: Option<bool>,
 }
 
 impl When {
@@ -51,6 +55,7 @@ impl When {
             package_manager: fields.texts("package-manager"),
             init: fields.texts("init"),
             cloud_init: fields.has("cloud-init").then(|| fields.flag("cloud-init", false)),
+            selinux: fields.has("selinux").then(|| fields.flag("selinux", false)),
         }
     }
 
@@ -85,11 +90,16 @@ impl When {
         if let Some(reason) = one(&self.init, init, "init system") {
             return Some(reason);
         }
-        match self.cloud_init {
-            Some(true) if !facts.cloud_init => Some("cloud-init is not in the guest".into()),
-            Some(false) if facts.cloud_init => Some("cloud-init is in the guest".into()),
-            _ => None,
+        let has = |wanted: Option<bool>, found: bool, not: &str, is: &str| {
+            let said = if found { is } else { not };
+            wanted.is_some_and(|wanted| wanted != found).then(|| said.to_owned())
+        };
+        let (not, is) = ("cloud-init is not in the guest", "cloud-init is in the guest");
+        if let Some(reason) = has(self.cloud_init, facts.cloud_init, not, is) {
+            return Some(reason);
         }
+        let selinux = facts.selinux.is_some_and(|mode| mode != SelinuxMode::Disabled);
+        has(self.selinux, selinux, "SELinux is not on in the guest", "SELinux is on in the guest")
     }
 }
 

@@ -51,6 +51,29 @@ impl Yaml {
     }
 }
 
+impl From<&serde_json::Value> for Node {
+    fn from(value: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let at = At { line: 1, column: 1 };
+        let value = match value {
+            Json::Null => Yaml::Null,
+            Json::Bool(flag) => Yaml::Bool(*flag),
+            Json::Number(number) => number.as_i64().map_or(Yaml::Fraction, Yaml::Integer),
+            Json::String(text) => Yaml::Text(text.clone()),
+            Json::Array(list) => Yaml::List(list.iter().map(Self::from).collect()),
+            Json::Object(map) => {
+                let entry = |(key, value): (&String, &Json)| Entry {
+                    at,
+                    key: key.clone(),
+                    value: Self::from(value),
+                };
+                Yaml::Map(map.iter().map(entry).collect())
+            }
+        };
+        Self { at, value }
+    }
+}
+
 /// Reads one document. Keys that are given twice stay in it, for the reader to tell.
 pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
     // `y`, `no` and `on` are text, as in YAML 1.2: a file's content may well be one of them.

@@ -7,7 +7,9 @@ use super::outcome::{OperationOutcome, Outcome, Refusal, Secret};
 use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL};
 use crate::fs::Node;
 use crate::guest::Guest;
-use crate::operation::{CHANGES, Draft, Drafted, Operation, Proposal, Shared, StepError};
+use crate::operation::{
+    CHANGES, CUSTOMIZE, Draft, Drafted, Operation, Proposal, Shared, StepError,
+};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
@@ -38,7 +40,8 @@ impl std::error::Error for PlanError {}
 /// Works out what the operations change in the guests. Nothing is written, no clock is read, and
 /// the same guests, operations and options give the same plan.
 ///
-/// Operations run by name, whatever their order here. One that fails is told in its outcome and
+/// Operations run by name, whatever their order here, but for `customize`, which comes after all
+/// others as in virt-sysprep. One that fails is told in its outcome and
 /// adds no change; the others go on.
 ///
 /// # Errors
@@ -49,7 +52,7 @@ pub fn plan(
     options: &PlanOptions,
 ) -> Result<Plan, PlanError> {
     let mut sorted: Vec<&Operation> = operations.iter().collect();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    sorted.sort_by_key(|it| (it.name == CUSTOMIZE, &it.name));
     let mut plan = Plan {
         schema: SCHEMA,
         tool: TOOL.to_owned(),

@@ -33,7 +33,7 @@ fn an_error_is_json_where_json_is_asked_for() {
         ("seal --json --output nodir/x image.qcow2", 1),
         ("audit --json --save-plan nodir/x image.qcow2", 1),
         ("audit --json", 2),
-        ("seal --json --hostname x image.qcow2", 2),
+        ("seal --json --run x image.qcow2", 2),
     ] {
         let (message, told) = error(&place, words, exit);
         assert_eq!(told, format!("sysprep-rs: {message}\n"), "{words}");

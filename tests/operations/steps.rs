@@ -8,7 +8,7 @@ use super::sample::{Sample, differing, embedded, spec, with_steps};
 use crate::support::snapshot::Object;
 
 /// Plans and seals; the plan, and the sealed sample. A second plan has to be empty.
-fn sealed(mut sample: Sample, operation: &Operation) -> (Plan, Sample) {
+pub(super) fn sealed(mut sample: Sample, operation: &Operation) -> (Plan, Sample) {
     let before = sample.tree("part1");
     let operations = std::slice::from_ref(operation);
     let plan = sample.plan(operations);
@@ -30,7 +30,7 @@ fn sealed(mut sample: Sample, operation: &Operation) -> (Plan, Sample) {
 }
 
 /// The changes of a plan as `PATH VERB`.
-fn changes(plan: &Plan) -> Vec<String> {
+pub(super) fn changes(plan: &Plan) -> Vec<String> {
     let verb = |action: &Action| match action {
         Action::Remove { .. } => "remove",
         Action::CreateFile { .. } => "file",
@@ -132,7 +132,7 @@ fn bytes(plan: &Plan) -> u64 {
 }
 
 /// The refusals of a plan as `PATH: REASON`.
-fn refusals(plan: &Plan) -> Vec<String> {
+pub(super) fn refusals(plan: &Plan) -> Vec<String> {
     plan.refusals.iter().map(|it| format!("{}: {}", it.path, it.reason)).collect()
 }
 

@@ -66,6 +66,7 @@ impl Draft<'_> {
         let keep = self.kept(targets)?;
         let mut found: BTreeMap<GuestPath, Target> = BTreeMap::new();
         for text in &targets.patterns {
+            let mut any = !targets.required;
             for pattern in self.expand(text)? {
                 let searched = self.guest.tree.search(&pattern);
                 for unread in searched.unread {
@@ -75,6 +76,7 @@ impl Draft<'_> {
                     let path = place.path.clone();
                     match self.target(place, text)? {
                         Some(target) => {
+                            any = true;
                             found.entry(path).or_insert(target);
                         }
                         None => self.note_gone(&path, &keep, targets),
@@ -84,9 +86,14 @@ impl Draft<'_> {
                     it.original.is_none() && it.after.kind().is_some() && pattern.matches(path)
                 });
                 for (path, pending) in made {
+                    any = true;
                     let target = pending.target(path, text);
                     found.entry(path.clone()).or_insert(target);
                 }
+            }
+            if !any {
+                let path = GuestPath::from_bytes(text.replace('\\', "").as_bytes());
+                self.refuse(&path.unwrap_or_default(), "nothing is there");
             }
         }
         if let Some(scan) = &targets.scan {

@@ -18,6 +18,7 @@ pub(super) const VERB: Verb = Verb {
             Field::optional("owner", Shape::Owner, "user, by name or number"),
             Field::optional("group", Shape::Owner, "group, by name or number"),
             RECURSIVE,
+            Field::optional("follow", Shape::Bool, "of what a symlink leads to, instead"),
         ],
     ],
     short: None,
@@ -27,7 +28,11 @@ pub(super) const VERB: Verb = Verb {
             return Err(Problem::new(fields.at(), "give 'owner', 'group' or both"));
         }
         let recursive = fields.flag("recursive", false);
-        Ok(Arc::new(Chown { targets: Targets::from_fields(fields)?, meta, recursive }))
+        let mut targets = Targets::from_fields(fields)?;
+        if fields.flag("follow", false) {
+            targets = targets.following();
+        }
+        Ok(Arc::new(Chown { targets, meta, recursive }))
     },
 };
 
@@ -52,7 +57,11 @@ impl Chown {
 impl Propose for Chown {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
         let kept = draft.kept(&self.targets)?;
-        for target in draft.find(&self.targets)? {
+        for mut target in draft.find(&self.targets)? {
+            if self.targets.follows() {
+                let Some(followed) = draft.anything(target)? else { continue };
+                target = followed;
+            }
             self.one(&target, draft)?;
             if self.recursive {
                 draft.each_below(&target, &kept, &mut |target, draft| self.one(target, draft))?;

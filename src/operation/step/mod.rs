@@ -4,7 +4,10 @@ mod append;
 mod chmod;
 mod chown;
 mod edit;
+mod edit_lines;
 mod empty;
+mod hostname;
+mod keymap;
 mod mkdir;
 mod new;
 mod password;
@@ -14,6 +17,7 @@ mod rewrite;
 mod scan;
 mod set_key;
 mod symlink;
+mod timezone;
 mod touch;
 mod truncate;
 mod write;
@@ -52,6 +56,7 @@ pub const VERBS: &[Verb] = &[
     write::VERB,
     append::VERB,
     edit::VERB,
+    edit_lines::VERB,
     set_key::VERB,
     touch::VERB,
     mkdir::VERB,
@@ -60,6 +65,9 @@ pub const VERBS: &[Verb] = &[
     chown::VERB,
     password::VERB,
     remove_accounts::VERB,
+    hostname::VERB,
+    timezone::VERB,
+    keymap::VERB,
     scan::VERB,
 ];
 

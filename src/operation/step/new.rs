@@ -108,7 +108,7 @@ impl Place {
         Ok(Self { path, parents: fields.flag("parents", false), meta })
     }
 
-    #[cfg(test)]
+    /// A place for a step that other verbs are made of.
     pub(super) fn at(path: GuestPath) -> Self {
         Self { path, parents: false, meta: Meta::default() }
     }

@@ -79,6 +79,18 @@ struct SetKey {
     value: Option<String>,
 }
 
+/// A file's text with a shell-style key set in it.
+pub(super) fn set_in_shell(key: &str, value: &str, content: &[u8]) -> Vec<u8> {
+    let set = SetKey {
+        targets: Targets::default(),
+        format: Format::Shell,
+        section: String::new(),
+        key: key.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    set.of(content)
+}
+
 impl SetKey {
     fn line(&self, value: &str) -> Vec<u8> {
         let between = if self.format == Format::Yaml { ": " } else { "=" };

@@ -9,6 +9,7 @@ use crate::operation::draft::{Draft, New};
 use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, PATH_BYTES, Shape};
 use crate::operation::targets::Scan;
+use crate::path::GuestPath;
 
 pub(super) const VERB: Verb = Verb {
     name: "symlink",
@@ -40,10 +41,17 @@ pub(super) const VERB: Verb = Verb {
 };
 
 #[derive(Debug)]
-struct Symlink {
+pub(super) struct Symlink {
     place: Place,
     target: Vec<u8>,
     replace: bool,
+}
+
+impl Symlink {
+    /// Makes a link in place of a file or another link.
+    pub(super) fn in_place(path: GuestPath, target: Vec<u8>) -> Self {
+        Self { place: Place::at(path), target, replace: true }
+    }
 }
 
 impl Propose for Symlink {

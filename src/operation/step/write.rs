@@ -8,6 +8,7 @@ use crate::fs::Kind;
 use crate::operation::draft::{Draft, EDITABLE_BYTES, New};
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
+use crate::path::GuestPath;
 
 pub(super) const VERB: Verb = Verb {
     name: "write",
@@ -34,11 +35,18 @@ pub(super) const VERB: Verb = Verb {
 };
 
 #[derive(Debug)]
-struct Write {
+pub(super) struct Write {
     place: Place,
     content: Vec<u8>,
     /// What has to be: there already, or not.
     exists: Option<bool>,
+}
+
+impl Write {
+    /// Gives a file a content, whether it is there or not.
+    pub(super) fn of(path: GuestPath, content: Vec<u8>) -> Self {
+        Self { place: Place::at(path), content, exists: None }
+    }
 }
 
 impl Propose for Write {

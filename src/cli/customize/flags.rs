@@ -1,0 +1,199 @@
+//! The flags, and what steps each is.
+
+use serde_json::{Value as Json, json};
+
+use super::perl;
+
+/// A flag of virt-customize.
+pub(super) struct Flag {
+    pub(super) name: &'static str,
+    /// What its value is called; `None` where it has none.
+    pub(super) value: Option<&'static str>,
+    pub(super) help: &'static str,
+    pub(super) means: Means,
+}
+
+/// What a flag comes to.
+pub(super) enum Means {
+    /// These steps, made of its value.
+    Steps(fn(&str) -> Result<Vec<Json>, String>),
+    /// More flags, one a line of a file.
+    File,
+    /// Nothing, which is what it asks for.
+    Nothing,
+}
+
+const fn flag(
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+    steps: fn(&str) -> Result<Vec<Json>, String>,
+) -> Flag {
+    Flag { name, value: Some(value), help, means: Means::Steps(steps) }
+}
+
+pub(super) const FLAGS: &[Flag] = &[
+    flag("append-line", "FILE:LINE", "Add a line to a file's end, if it does not have it", append),
+    flag("chmod", "PERMISSIONS:FILE", "Set permission bits, in octal with a leading 0", chmod),
+    flag("chown", "UID:GID:PATH", "Set owner and group", chown),
+    Flag {
+        name: "commands-from-file",
+        value: Some("FILE"),
+        help: "Take more of these from a file, one a line, without the dashes",
+        means: Means::File,
+    },
+    flag("delete", "PATH", "Remove files and directories, wildcards allowed", delete),
+    flag("edit", "FILE:EXPR", "Edit a file line by line by s/…/…/ and $_ = \"…\" of Perl", edit),
+    flag("hostname", "NAME", "Set the host name", |text| Ok(vec![json!({ "hostname": text })])),
+    flag("keymap", "KEYMAP", "Set the console's keyboard", |text| {
+        Ok(vec![json!({ "keymap": text })])
+    }),
+    flag("link", "TARGET:LINK[:LINK..]", "Make symlinks, in place of what file is there", link),
+    flag("mkdir", "DIR", "Make a directory, and those above it", mkdir),
+    Flag {
+        name: "no-logfile",
+        value: None,
+        help: "Leave no log of this in the guest, which is so anyway",
+        means: Means::Nothing,
+    },
+    Flag {
+        name: "no-selinux-relabel",
+        value: None,
+        help: "Do not have SELinux relabel the guest, which is so anyway",
+        means: Means::Nothing,
+    },
+    flag(
+        "scrub",
+        "FILE",
+        "Remove a file; what it held is overwritten, as with every removal",
+        scrub,
+    ),
+    Flag {
+        name: "selinux-relabel",
+        value: None,
+        help: "Have the guest relabel its files for SELinux at its first boot",
+        means: Means::Steps(relabel),
+    },
+    flag("timezone", "ZONE", "Set the time zone", |text| Ok(vec![json!({ "timezone": text })])),
+    flag("touch", "FILE", "Make an empty file where none is", touch),
+    flag("truncate", "FILE", "Empty a file", truncate),
+    flag("truncate-recursive", "PATH", "Empty every file below a directory", truncate_recursive),
+    flag("write", "FILE:CONTENT", "Give a file a content", write),
+];
+
+/// `FIRST:REST`.
+fn pair<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
+    text.split_once(':').ok_or_else(|| format!("write {form}"))
+}
+
+/// A path without what a shell's completion leaves at its end.
+fn path(text: &str) -> Result<&str, String> {
+    let path = text.trim_end_matches('/');
+    match path {
+        "" if text.starts_with('/') => Err("'/' is the whole guest; name what is in it".into()),
+        _ if !path.starts_with('/') => Err(format!("'{text}' is no absolute path")),
+        path => Ok(path),
+    }
+}
+
+/// A path as a pattern that means it alone.
+fn literally(text: &str) -> Result<String, String> {
+    let mut pattern = String::new();
+    for c in path(text)?.chars() {
+        if "\\*?[]{},".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    Ok(pattern)
+}
+
+fn append(text: &str) -> Result<Vec<Json>, String> {
+    let (file, line) = pair(text, "FILE:LINE")?;
+    Ok(vec![json!({ "append": { "path": path(file)?, "lines": line } })])
+}
+
+fn chmod(text: &str) -> Result<Vec<Json>, String> {
+    let (mode, file) = pair(text, "PERMISSIONS:FILE")?;
+    if !mode.starts_with('0') {
+        return Err(format!(
+            "'{mode}' is decimal for virt-customize; write the octal number with a leading 0, as \
+             in 0644"
+        ));
+    }
+    let mode = mode.trim_start_matches('0');
+    let mode = format!("{mode:0>4}");
+    Ok(vec![json!({ "chmod": { "paths": literally(file)?, "mode": mode, "required": true } })])
+}
+
+fn chown(text: &str) -> Result<Vec<Json>, String> {
+    let form = "UID:GID:PATH";
+    let (owner, rest) = pair(text, form)?;
+    let (group, file) = pair(rest, form)?;
+    let fields = json!({
+        "paths": literally(file)?,
+        "owner": owner,
+        "group": group,
+        "follow": true,
+        "required": true,
+    });
+    Ok(vec![json!({ "chown": fields })])
+}
+
+fn delete(text: &str) -> Result<Vec<Json>, String> {
+    let mut pattern = path(text)?.to_owned();
+    // For glob(3) two stars are one.
+    while pattern.contains("**") {
+        pattern = pattern.replace("**", "*");
+    }
+    Ok(vec![json!({ "remove": { "paths": pattern } })])
+}
+
+fn edit(text: &str) -> Result<Vec<Json>, String> {
+    let (file, expression) = pair(text, "FILE:EXPR")?;
+    let fields = json!({
+        "paths": literally(file)?,
+        "do": perl::statements(expression)?,
+        "required": true,
+    });
+    Ok(vec![json!({ "edit-lines": fields })])
+}
+
+fn link(text: &str) -> Result<Vec<Json>, String> {
+    let (target, links) = pair(text, "TARGET:LINK[:LINK..]")?;
+    let one = |link: &str| {
+        Ok(json!({ "symlink": { "path": path(link)?, "target": target, "replace": true } }))
+    };
+    links.split(':').map(one).collect()
+}
+
+fn mkdir(text: &str) -> Result<Vec<Json>, String> {
+    Ok(vec![json!({ "mkdir": { "path": path(text)?, "parents": true } })])
+}
+
+fn relabel(_: &str) -> Result<Vec<Json>, String> {
+    Ok(vec![json!({ "touch": { "path": "/.autorelabel", "when": { "selinux": true } } })])
+}
+
+fn scrub(text: &str) -> Result<Vec<Json>, String> {
+    let fields = json!({ "paths": literally(text)?, "only": "non-directory", "required": true });
+    Ok(vec![json!({ "remove": fields })])
+}
+
+fn touch(text: &str) -> Result<Vec<Json>, String> {
+    Ok(vec![json!({ "touch": path(text)? })])
+}
+
+fn truncate(text: &str) -> Result<Vec<Json>, String> {
+    Ok(vec![json!({ "truncate": { "paths": literally(text)?, "required": true } })])
+}
+
+fn truncate_recursive(text: &str) -> Result<Vec<Json>, String> {
+    let fields = json!({ "paths": literally(text)?, "recursive": true, "required": true });
+    Ok(vec![json!({ "truncate": fields })])
+}
+
+fn write(text: &str) -> Result<Vec<Json>, String> {
+    let (file, content) = pair(text, "FILE:CONTENT")?;
+    Ok(vec![json!({ "write": { "path": path(file)?, "content": content } })])
+}

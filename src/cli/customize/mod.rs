@@ -1,0 +1,163 @@
+//! virt-customize's flags: each is a few steps of one operation, which runs after all others.
+
+mod file;
+mod flags;
+mod perl;
+
+use std::path::Path;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use serde_json::{Value as Json, json};
+use sysprep_rs::operation::{CUSTOMIZE, LoadError, Operation};
+use sysprep_rs::text_file;
+
+use super::failure::Failure;
+use super::virt_sysprep;
+use flags::{FLAGS, Flag, Means};
+
+/// The longest file of commands, in bytes.
+const FILE_BYTES: u64 = 1 << 20;
+
+/// The flags that were given, in the order of the command line.
+#[derive(Debug, Default)]
+pub(crate) struct CustomizeArgs {
+    /// Each flag's place in the table, and its value.
+    given: Vec<(usize, String)>,
+}
+
+impl Args for CustomizeArgs {
+    fn augment_args(command: Command) -> Command {
+        let args = FLAGS.iter().map(|flag| {
+            let arg = Arg::new(flag.name).long(flag.name).help(flag.help).help_heading(
+                "Customize: virt-customize's options, in the order given, after every operation",
+            );
+            match flag.value {
+                Some(value) => {
+                    arg.value_name(value).action(ArgAction::Append).allow_hyphen_values(true)
+                }
+                None => arg.action(ArgAction::SetTrue).overrides_with(flag.name),
+            }
+        });
+        command.args(args)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for CustomizeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let mut given: Vec<(usize, (usize, String))> = Vec::new();
+        for (number, flag) in FLAGS.iter().enumerate() {
+            if matches.value_source(flag.name) != Some(clap::parser::ValueSource::CommandLine) {
+                continue;
+            }
+            let places = matches.indices_of(flag.name).into_iter().flatten();
+            match flag.value {
+                Some(_) => {
+                    let values = matches.get_many::<String>(flag.name).into_iter().flatten();
+                    given.extend(places.zip(values.map(|value| (number, value.clone()))));
+                }
+                None => given.extend(places.take(1).map(|place| (place, (number, String::new())))),
+            }
+        }
+        given.sort_by_key(|(place, _)| *place);
+        self.given = given.into_iter().map(|(_, given)| given).collect();
+        Ok(())
+    }
+}
+
+impl CustomizeArgs {
+    /// The flag that was given first, if any was.
+    pub(crate) fn first(&self) -> Option<&'static str> {
+        self.given.first().and_then(|(number, _)| FLAGS.get(*number)).map(|flag| flag.name)
+    }
+
+    /// The operation that the flags are; `None` where they ask for nothing.
+    pub(crate) fn operation(&self) -> Result<Option<Operation>, Failure> {
+        let gives =
+            |name| self.given.iter().any(|it| FLAGS.get(it.0).is_some_and(|it| it.name == name));
+        if gives("selinux-relabel") && gives("no-selinux-relabel") {
+            let problem = "--selinux-relabel and --no-selinux-relabel contradict each other";
+            return Err(Failure::usage(problem));
+        }
+        let mut steps = Vec::new();
+        for (number, value) in &self.given {
+            let Some(flag) = FLAGS.get(*number) else { continue };
+            let name = format!("--{}", flag.name);
+            match flag.means {
+                Means::File => steps.extend(from_file(Path::new(value))?),
+                _ => steps.extend(
+                    flag_steps(flag, value)
+                        .map_err(|it| Failure::usage(format!("{name}: {it}")))?,
+                ),
+            }
+        }
+        if steps.is_empty() {
+            return Ok(None);
+        }
+        operation(&Json::Array(steps)).map(Some).map_err(|it| Failure::usage(told(&it)))
+    }
+}
+
+/// The steps of one flag, which are right.
+fn flag_steps(flag: &Flag, value: &str) -> Result<Vec<Json>, String> {
+    let steps = match flag.means {
+        Means::Steps(steps) => steps(value)?,
+        Means::File | Means::Nothing => Vec::new(),
+    };
+    if !steps.is_empty() {
+        operation(&Json::Array(steps.clone())).map_err(|it| told(&it))?;
+    }
+    Ok(steps)
+}
+
+/// What is wrong with steps, without places that no user knows.
+fn told(error: &LoadError) -> String {
+    let messages: Vec<&str> = error.problems.iter().map(|it| it.message.as_str()).collect();
+    messages.join("; ")
+}
+
+fn operation(steps: &Json) -> Result<Operation, LoadError> {
+    let values = json!({
+        "name": CUSTOMIZE,
+        "summary": "Change the guest as the flags say",
+        "why": "The flags of the command line ask for it",
+        "class": "settings",
+        "default": true,
+        "steps": steps,
+    });
+    Operation::from_values(CUSTOMIZE, &values)
+}
+
+/// The steps of a file of commands.
+fn from_file(path: &Path) -> Result<Vec<Json>, Failure> {
+    let text = text_file::read(path, FILE_BYTES).map_err(|it| Failure::at(path, it))?;
+    let mut steps = Vec::new();
+    for (command, value) in file::commands(&text) {
+        let wrong = |problem: &str| {
+            Failure::usage(format!("--commands-from-file {}: {command}: {problem}", path.display()))
+        };
+        let flag = FLAGS.iter().find(|flag| flag.name == command);
+        match flag {
+            Some(Flag { means: Means::File, .. }) => {
+                return Err(wrong("a file of commands names no other"));
+            }
+            Some(Flag { value: None, .. }) if !value.trim().is_empty() => {
+                return Err(wrong("it has no value"));
+            }
+            Some(flag) => steps.extend(flag_steps(flag, &value).map_err(|it| wrong(&it))?),
+            None => {
+                return Err(wrong(virt_sysprep::refused(&command).unwrap_or("no such command")));
+            }
+        }
+    }
+    Ok(steps)
+}

@@ -1,0 +1,244 @@
+//! virt-customize's flags, through the real program.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use super::{Place, root_filesystem};
+use crate::support::oracle;
+
+/// A path of the sealed image's root filesystem, as debugfs prints it with `how`.
+fn debugfs(root: &std::path::Path, how: &str, path: &str) -> String {
+    let command = format!("{how} \"{path}\"");
+    let text = oracle::succeed("debugfs", "e2fsprogs", &["-R", &command, root.to_str().unwrap()]);
+    String::from_utf8(text).unwrap()
+}
+
+fn seal(place: &Place, words: &[&str], code: i32) -> (String, String) {
+    let words: Vec<&str> = words.iter().copied().chain(["image.qcow2"]).collect();
+    let output = place.run_words(&words);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{words:?}\n{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+#[test]
+fn flags_change_the_guest_in_the_order_of_the_command_line() {
+    let place = Place::new();
+    let commands = "# a comment\n\nmkdir /opt/b\n  write /opt/b/c:one \nedit /opt/b/c:\\\n  s/^one /two/\n\
+                    no-logfile\nlink ../c:/opt/l1:/opt/l2\n";
+    fs::write(place.path("commands"), commands).unwrap();
+    let words = [
+        "seal",
+        "--verify=full",
+        "--write",
+        "/etc/motd:{name} $x 'y'\nline",
+        "--append-line",
+        "/etc/motd:- last",
+        "--chmod",
+        "0640:/etc/motd",
+        "--chown=7:8:/etc/motd",
+        "--commands-from-file",
+        "commands",
+        "--hostname",
+        "web.example.org",
+        // What an operation removes by default is there when a flag asks for it.
+        "--write",
+        "/etc/ssh/ssh_host_rsa_key:mine",
+        "--touch",
+        "/opt/gone",
+        "--delete",
+        "/opt/g*",
+        "--truncate-recursive",
+        "/etc/cloud",
+        "--scrub",
+        "/etc/issue",
+        "--write",
+        "/etc/issue:again",
+        "--no-selinux-relabel",
+    ];
+    let (text, _) = seal(&place, &words, 0);
+    assert!(text.contains("settings\n  customize"), "{text}");
+    assert!(text.contains("Proved: planning again yields nothing"), "{text}");
+    oracle::qemu_img_check(&place.image());
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    let cat = |path: &str| debugfs(&root, "cat", path);
+    assert_eq!(cat("/etc/motd"), "{name} $x 'y'\nline\n- last\n");
+    let stat = debugfs(&root, "stat", "/etc/motd");
+    assert!(stat.contains("Mode:  0640") && stat.contains("User:     7   Group:     8"), "{stat}");
+    assert_eq!(cat("/opt/b/c"), "two");
+    assert!(debugfs(&root, "stat", "/opt/l2").contains("Fast link dest: \"../c\""));
+    assert_eq!(cat("/etc/hostname"), "web.example.org\n");
+    assert_eq!(cat("/etc/ssh/ssh_host_rsa_key"), "mine");
+    assert_eq!(cat("/etc/issue"), "again");
+    assert!(!debugfs(&root, "ls -p", "/opt").contains("gone"));
+    assert_eq!(cat("/etc/cloud/cloud.cfg"), "");
+    // The same again finds nothing to do.
+    let sealed = fs::read(place.image()).unwrap();
+    seal(&place, &words, 0);
+    assert_eq!(fs::read(place.image()).unwrap(), sealed);
+}
+
+/// Perl's own result of an expression, run as virt-customize runs it.
+fn perl(expression: &str, text: &str) -> String {
+    let program = "my $expr = shift; while (<STDIN>) { eval $expr; die if $@; print STDOUT $_ }";
+    let mut child = Command::new("perl")
+        .args(["-e", program, expression])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("perl (Debian package perl): {error}"));
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{expression}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const TEXT: &str = "# comment: a@b.c\nPermitRootLogin yes\nOPT=one two\tthree\n\nGRUB_TIMEOUT=5\n\
+                    path=/usr/lib:/lib $HOME\nx[1]&&y -- ~z #end\nGr\u{fc}\u{df}e a.b\nlast line";
+
+#[test]
+fn edits_are_what_perl_makes_of_them() {
+    let expressions = [
+        r"s/^PermitRootLogin.*/PermitRootLogin no/",
+        r"s/^OPT=.*/OPT=ok/",
+        r"s{/usr/lib}{/opt/\$x}",
+        r"s|/lib|\|slash|g",
+        r"s,a\@b,A\@B,; s/#\s+COMMENT/# C/i",
+        r#"$_ = "" if /^#/"#,
+        r#"$_ = "" unless /[A-Z]/"#,
+        r#"$_ = "none\t\$\n" if /^$/"#,
+        r"$_ = '' unless m{=} ;",
+        r"s/\n//",
+        r"s/(?<n>T)IMEOUT=(\d)/$1IME=${2}0/",
+        r"s/x\[1\]&&y/[]/",
+        r"s/[[&~]//g",
+        r"s/[[:digit:]]+/N/g",
+        r"s/ .* $ /all/x",
+        r"s/ ^ (P\w+) # the key
+           \s /\1:/x",
+        r"s/\s+$/;/",
+        r"s/\h(three)\Z/_$1/",
+        r"s/l.*?e/L/",
+        r"s/Gr../gr/",
+        r"s/gr\W+e/G/i",
+        r"s(one)(1); s<two>{2} ; s/\bthree$/$&4/ if !/two/",
+        r"$_ =~ s/yes/no/ if $_ !~ /OPT/",
+        r"s/one/two/ if (/OPT/)",
+        r"s/END/fin/i",
+    ];
+    let place = Place::new();
+    let mut words = vec!["seal".to_owned(), "--enable=customize".to_owned()];
+    for (number, expression) in expressions.iter().enumerate() {
+        words.push(format!("--write=/opt-{number}:{TEXT}"));
+        words.push(format!("--edit=/opt-{number}:{expression}"));
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    seal(&place, &words, 0);
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    for (number, expression) in expressions.iter().enumerate() {
+        let edited = debugfs(&root, "cat", &format!("/opt-{number}"));
+        assert_eq!(edited, perl(expression, TEXT), "{expression}");
+        assert_ne!(edited, TEXT, "{expression} shows nothing");
+    }
+}
+
+#[test]
+fn edits_that_are_not_taken_say_why() {
+    let place = Place::new();
+    for (expression, part) in [
+        ("s/a/b/e", "code of Perl"),
+        ("s/a/$x/", "variables"),
+        ("s/$x/a/", "variables"),
+        ("s/a/a@b/", "write \\@"),
+        ("s/a@b/c/", "write \\@"),
+        ("s/a/\\U$1/", "not supported"),
+        ("s/(a)\\1/b/", "not supported"),
+        ("s/a(?=b)/c/", "look-around"),
+        ("s/a++/c/", "possessive"),
+        ("s//c/", "empty pattern"),
+        ("s/a/b", "closing '/'"),
+        ("s/a/b/q", "flag 'q'"),
+        ("s/[a--z]/b/", "--"),
+        ("y/a/b/", "taken are s/"),
+        ("tr/a/b/", "taken are s/"),
+        ("print if /a/", "taken are s/"),
+        ("s/a/b/ if $. == 1", "taken are s/"),
+        ("s/a/b/ if /a/ && /b/", "taken are s/"),
+        ("next if /a/", "taken are s/"),
+        ("$_ .= \"x\"", "taken are s/"),
+        ("", "empty"),
+    ] {
+        let (_, error) = seal(&place, &["audit", &format!("--edit=/etc/motd:{expression}")], 2);
+        assert!(error.starts_with("sysprep-rs: --edit: "), "{error}");
+        assert!(error.contains(part) && error.lines().count() == 1, "{expression}: {error}");
+    }
+    // What matches its own result is found when it is planned; the image is untouched.
+    let before = fs::read(place.image()).unwrap();
+    let (_, error) = seal(&place, &["seal", "--edit=/etc/hostname:s/b/bb/"], 1);
+    assert!(error.contains("/etc/hostname") && error.contains("own result"), "{error}");
+    assert_eq!(fs::read(place.image()).unwrap(), before);
+}
+
+#[test]
+fn flags_that_say_nothing_right_are_usage_errors() {
+    let place = Place::new();
+    fs::write(place.path("loop"), "commands-from-file loop\n").unwrap();
+    fs::write(place.path("update"), "touch /a\nupdate\n").unwrap();
+    fs::write(place.path("odd"), "frobnicate /a\n").unwrap();
+    fs::write(place.path("valued"), "no-logfile x\n").unwrap();
+    for (flag, part) in [
+        ("--write=/a", "--write: write FILE:CONTENT"),
+        ("--write=a:b", "absolute"),
+        ("--write=/a*:b", "wildcard"),
+        ("--chmod=644:/a", "leading 0"),
+        ("--chmod=0888:/a", "--chmod: "),
+        ("--chown=1:/a", "UID:GID:PATH"),
+        ("--delete=/", "whole guest"),
+        ("--append-line=/a:b\nc", "without a line end"),
+        ("--mkdir=/a/../b", "--mkdir: "),
+        ("--hostname=a b", "no host name"),
+        ("--timezone=../x", "no time zone"),
+        ("--link=/a", "TARGET:LINK"),
+        ("--selinux-relabel --no-selinux-relabel", "contradict"),
+        ("--commands-from-file=loop", "names no other"),
+        ("--commands-from-file=update", "update: nothing of the guest is run"),
+        ("--commands-from-file=odd", "frobnicate: no such command"),
+        ("--commands-from-file=valued", "no value"),
+        ("--enable=utmp --operations=-utmp,-customize --touch=/a", "no operation is selected"),
+    ] {
+        let words: Vec<&str> = ["audit"].into_iter().chain(flag.split(' ')).collect();
+        let words = if flag.starts_with("--hostname") { vec!["audit", flag] } else { words };
+        let (_, error) = seal(&place, &words, 2);
+        assert!(error.contains(part) && error.lines().count() == 1, "{flag}: {error}");
+    }
+    let (_, error) = seal(&place, &["audit", "--commands-from-file=none"], 1);
+    assert!(error.contains("none"), "{error}");
+    // A flag adds the operation to any list, and -customize takes it out.
+    let changed = |words: &[&str]| {
+        let (text, _) = seal(&place, words, 3);
+        text.contains("customize")
+    };
+    assert!(changed(&["audit", "--operations=machine-id", "--touch=/a"]));
+    assert!(changed(&["audit", "--enable=customize", "--touch=/a"]));
+    assert!(!changed(&["audit", "--operations=machine-id,-customize", "--touch=/a"]));
+    assert!(!changed(&["audit", "--operations=machine-id,customize"]));
+    // A path that is not there is left alone, which is told.
+    let (text, _) = seal(&place, &["seal", "--truncate=/nowhere"], 3);
+    assert!(text.contains("/nowhere") && text.contains("nothing is there"), "{text}");
+}
+
+#[test]
+fn a_plan_holds_what_flags_ask_for() {
+    let place = Place::new();
+    seal(&place, &["audit", "--enable=customize", "--write=/a:b", "--save-plan=plan.json"], 3);
+    let (_, error) = seal(&place, &["seal", "--plan=plan.json", "--write=/a:b"], 2);
+    assert!(error.contains("--write: --plan applies exactly the plan"), "{error}");
+    seal(&place, &["seal", "--plan=plan.json"], 0);
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    assert_eq!(debugfs(&root, "cat", "/a"), "b");
+}
