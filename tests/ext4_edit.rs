@@ -4,6 +4,7 @@
 mod attributes;
 mod clusters;
 mod directories;
+mod groups;
 mod inconsistent;
 mod links;
 mod states;

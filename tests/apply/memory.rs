@@ -25,8 +25,7 @@ fn bytes(seed: u8) -> Vec<u8> {
     (0..LOGGED / 4096).flat_map(block).collect()
 }
 
-/// A Debian whose journal holds every block of `/large`, to become `bytes(2)`.
-fn unclean(dir: &Path) -> PathBuf {
+fn debian() -> Spec {
     let mut spec = Spec::default();
     for directory in ["/etc", "/var", "/var/log"] {
         spec.directory(directory);
@@ -35,6 +34,12 @@ fn unclean(dir: &Path) -> PathBuf {
     spec.file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
     spec.file("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
     spec.file("/var/log/syslog", "a line\n");
+    spec
+}
+
+/// A Debian whose journal holds every block of `/large`, to become `bytes(2)`.
+fn unclean(dir: &Path) -> PathBuf {
+    let mut spec = debian();
     spec.file("/large", bytes(1));
     let args = ["-t", "ext4", "-b", "4096", "-J", "size=128"];
     let image = recipe::ext4(dir, &mut spec, &args, 512 << 20);
@@ -122,4 +127,28 @@ fn a_temporary_file_that_cannot_grow_leaves_the_image_and_a_line() {
     assert_eq!(said.lines().count(), 1, "{said}");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     assert!(fs::read(&image).unwrap() == before);
+}
+
+/// Most groups of the filesystem change, and each has a bitmap.
+#[test]
+fn a_file_of_most_of_a_large_filesystem_goes_in_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = recipe::ext4(dir.path(), &mut debian(), &["-t", "ext4", "-b", "4096"], 1 << 40);
+    let empty = dir.path().join("empty");
+    fs::write(&empty, "").unwrap();
+    let commands = [
+        "cd /var/log".to_owned(),
+        format!("write {} large.log", empty.display()),
+        format!("fallocate large.log 0 {}", (900_u64 << 18) - 1),
+    ];
+    debugfs::script(&image, true, &commands.map(String::into_bytes));
+    e2fsck_clean(&image);
+    let peak = peak(&mut program(&["seal"], &image));
+    println!("{} MiB", peak >> 20);
+    assert!((4 << 20..MOST).contains(&peak), "{peak} bytes held");
+    e2fsck_clean(&image);
+    let said = succeed("dumpe2fs", "e2fsprogs", &["-h", image.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let free = said.lines().find_map(|line| line.strip_prefix("Free blocks:")).unwrap();
+    assert!(free.trim().parse::<u64>().unwrap() > 1000 << 18, "the file is gone");
 }

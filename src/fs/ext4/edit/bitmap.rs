@@ -1,5 +1,7 @@
 //! One group's bitmap of clusters or inodes, and what changed in it.
 
+use super::claims::clear;
+
 /// The bits of one bitmap block. A set bit is in use; bits past the group's end are set.
 #[derive(Clone, Debug)]
 pub(super) struct Bitmap {
@@ -68,14 +70,10 @@ impl Bitmap {
     /// Clears bits; gives the first that was clear already, and then changes nothing.
     pub(super) fn release(&mut self, from: u32, count: u32) -> Result<(), u32> {
         let end = from.saturating_add(count);
-        if let Some(free) = (from..end).find(|&bit| !is_set(&self.now, bit)) {
+        if let Some(free) = next(&self.now, from, false).filter(|&free| free < end) {
             return Err(free);
         }
-        for bit in from..end {
-            if let Some(byte) = self.now.get_mut((bit / 8) as usize) {
-                *byte &= !(1 << (bit % 8));
-            }
-        }
+        clear(&mut self.now, from, count)?;
         self.changed = true;
         Ok(())
     }

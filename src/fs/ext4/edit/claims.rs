@@ -3,9 +3,11 @@
 //! Free space is discarded and given to new files, so a bitmap that calls a live block free would
 //! cost a file. What every inode refers to is held against the bitmaps before that.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::cluster_rest::ClusterRest;
+use super::groups::Of;
 use super::store::Store;
 use crate::fs::FsError;
 use crate::fs::ext4::inode::Inode;
@@ -40,12 +42,13 @@ pub(super) struct Claims<'a> {
     from: u32,
     /// …up to here.
     until: u32,
-    groups: Vec<Option<Unclaimed>>,
+    groups: BTreeMap<u32, Unclaimed>,
     held: usize,
 }
 
 /// The clusters of a group that are in use and that nobody has claimed so far.
 struct Unclaimed {
+    /// Empty where there are none any more, as in most groups of a large file.
     clusters: Box<[u8]>,
     /// Those claimed as blocks of attributes, which many inodes may share.
     attributes: Option<Box<[u8]>>,
@@ -58,8 +61,7 @@ impl<'a> Claims<'a> {
     /// As [`inode`](Self::inode).
     pub(super) fn new(store: &'a Store) -> Result<Self, FsError> {
         let until = store.superblock.group_count();
-        let mut groups = Vec::new();
-        groups.resize_with(until as usize, || None);
+        let groups = BTreeMap::new();
         let mut claims = Self { store, from: 0, until, groups, held: 0 };
         claims.multi_mount()?;
         Ok(claims)
@@ -75,7 +77,7 @@ impl<'a> Claims<'a> {
         }
         self.from = self.until;
         self.until = self.store.superblock.group_count();
-        self.groups.iter_mut().for_each(|group| *group = None);
+        self.groups.clear();
         self.held = 0;
         self.multi_mount()?;
         Ok(true)
@@ -170,10 +172,15 @@ impl<'a> Claims<'a> {
             let group = u32::try_from(cluster / per_group).unwrap_or(u32::MAX);
             let within = (cluster % per_group) as u32;
             let len = (past - cluster).min(per_group - u64::from(within)) as u32;
-            if let Some(unclaimed) = self.group(group)?
-                && let Err(bit) = clear(&mut unclaimed.clusters, within, len)
-            {
-                return Err(self.refused(owner, group, bit, block));
+            if let Some(unclaimed) = self.group(group)? {
+                if let Err(bit) = clear(&mut unclaimed.clusters, within, len) {
+                    return Err(self.refused(owner, group, bit, block));
+                }
+                let is_large = u64::from(len) * 8 >= per_group;
+                if is_large && unclaimed.clusters.iter().all(|&byte| byte == 0) {
+                    let held = std::mem::take(&mut unclaimed.clusters).len();
+                    self.held -= held;
+                }
             }
             cluster += u64::from(len);
         }
@@ -213,20 +220,20 @@ impl<'a> Claims<'a> {
         if number < self.from || number >= self.until {
             return Ok(None);
         }
-        let index = number as usize;
-        if self.groups.get(index).is_some_and(Option::is_none) {
-            let clusters = self.store.clusters_in_use(number)?;
+        if !self.groups.contains_key(&number) {
+            let clusters: Box<[u8]> = self.store.bitmap(Of::Clusters, number)?.as_bytes().into();
             self.held += clusters.len();
-            self.groups[index] = Some(Unclaimed { clusters, attributes: None });
-            while self.held > HELD && self.until - self.from > 1 {
-                self.until -= 1;
-                if let Some(dropped) = self.groups[self.until as usize].take() {
-                    let attributes = dropped.attributes.map_or(0, |bits| bits.len());
-                    self.held -= dropped.clusters.len() + attributes;
-                }
+            self.groups.insert(number, Unclaimed { clusters, attributes: None });
+            while self.held > HELD
+                && self.groups.len() > 1
+                && let Some((last, dropped)) = self.groups.pop_last()
+            {
+                self.until = last;
+                let attributes = dropped.attributes.map_or(0, |bits| bits.len());
+                self.held -= dropped.clusters.len() + attributes;
             }
         }
-        Ok(self.groups.get_mut(index).and_then(Option::as_mut))
+        Ok(self.groups.get_mut(&number))
     }
 
     /// Why a cluster cannot be claimed.
@@ -235,7 +242,8 @@ impl<'a> Claims<'a> {
         let ratio = superblock.cluster_blocks();
         let first = superblock.group_first_block(group) + u64::from(bit) * u64::from(ratio);
         let block = block.max(first);
-        let was_in_use = self.store.with_clusters(group, |_, bitmap| bitmap.was_set_before(bit));
+        let was_in_use =
+            self.store.with_bitmap(Of::Clusters, group, |_, bitmap| bitmap.was_set_before(bit));
         match was_in_use {
             Ok(true) => FsError::corrupt(
                 "block map",
@@ -263,7 +271,8 @@ impl<'a> Claims<'a> {
         let Some((group, index)) = self.store.superblock.group_of_inode(number) else {
             return false;
         };
-        let was_in_use = self.store.with_inodes(group, |_, bitmap| bitmap.was_set_before(index));
+        let was_in_use =
+            self.store.with_bitmap(Of::Inodes, group, |_, bitmap| bitmap.was_set_before(index));
         was_in_use.is_ok_and(|was| !was)
     }
 }

@@ -10,6 +10,7 @@ mod claims;
 mod cluster_rest;
 mod content;
 mod directory;
+mod groups;
 mod names;
 mod nodes;
 mod orphans;

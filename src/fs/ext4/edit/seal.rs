@@ -2,11 +2,12 @@
 
 use super::bitmap::{Bitmap, first_set};
 use super::claims::{Claims, is_live};
+use super::groups::Of;
 use super::names::Names;
 use super::store::Store;
 use crate::block::Extent;
 use crate::fs::ext4::features::{compat, ro_compat};
-use crate::fs::ext4::group::{GroupDescriptor, descriptor_at};
+use crate::fs::ext4::group::GroupDescriptor;
 use crate::fs::ext4::inode::Inode;
 use crate::fs::ext4::journal;
 use crate::fs::ext4::source::inode_location;
@@ -18,25 +19,24 @@ const TABLE_CHUNK: u64 = 256 << 10;
 
 /// Writes everything, scrubs, discards and flushes.
 pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
-    let mut freed = Freed::default();
     let mut claims = Claims::new(store)?;
-    let Tables { directories, mut names } = look_at_tables(store, &mut claims, &mut freed)?;
+    let Tables { directories, mut names } = look_at_tables(store, &mut claims)?;
     while claims.next_pass()? {
         claim_again(store, &mut claims)?;
     }
     drop(claims);
-    if store.options.keep_free_space {
-        zero_freed_inodes(store)?;
-    }
     for number in directories {
         super::directory::seal(store, number, &mut names)?;
     }
     names.finish()?;
     write_inodes(store)?;
     write_blocks(store)?;
-    write_groups(store)?;
+    store.write_groups()?;
     write_superblock(store)?;
-    discard(store, &mut freed)?;
+    let mut freed = store.state().groups.freed;
+    if !store.options.keep_free_space {
+        discard(store, &mut freed)?;
+    }
     // Names and content that were removed went through it once.
     journal::wipe(&store.device)?;
     store.device.flush()?;
@@ -66,26 +66,6 @@ impl Table {
     }
 }
 
-/// Zeroes the inodes that this edit freed.
-fn zero_freed_inodes(store: &Store) -> Result<(), FsError> {
-    let mut ranges = Vec::new();
-    for group in &store.state().groups {
-        if let Some(bitmap) = &group.inodes {
-            let table = Table::of(store, &group.descriptor);
-            bitmap.freed_runs(|index, count| {
-                ranges.push((
-                    table.at + u64::from(index) * table.size,
-                    u64::from(count) * table.size,
-                ));
-            });
-        }
-    }
-    for (at, len) in ranges {
-        store.device.zero(at, len)?;
-    }
-    Ok(())
-}
-
 /// What the inode tables say.
 struct Tables<'a> {
     /// The directories in use.
@@ -96,11 +76,7 @@ struct Tables<'a> {
 
 /// Looks at every inode: claims the blocks of those in use, and zeroes every free one that is not
 /// (names of old symlinks and inline content live there), unless free space is kept.
-fn look_at_tables<'a>(
-    store: &'a Store,
-    claims: &mut Claims<'_>,
-    freed: &mut Freed,
-) -> Result<Tables<'a>, FsError> {
+fn look_at_tables<'a>(store: &'a Store, claims: &mut Claims<'_>) -> Result<Tables<'a>, FsError> {
     let superblock = &store.superblock;
     let wipe = !store.options.keep_free_space;
     let mut directories = Vec::new();
@@ -120,7 +96,6 @@ fn look_at_tables<'a>(
                     ),
                 ));
             }
-            freed.nodes += u64::from(bitmap.freed());
             let first = number * superblock.inodes_per_group() + 1;
             let mut stale: Option<(u32, u32)> = None;
             for_each_inode(store, &table, &bitmap, &mut |index, raw| {
@@ -188,16 +163,8 @@ fn claim_again(store: &Store, claims: &mut Claims<'_>) -> Result<(), FsError> {
 
 /// A group's descriptor and its bitmap of inodes.
 fn inode_bitmap(store: &Store, number: u32) -> Result<(GroupDescriptor, Bitmap), FsError> {
-    let (descriptor, loaded) = {
-        let mut state = store.state();
-        let group = state.group(number)?;
-        (group.descriptor.clone(), group.inodes.clone())
-    };
-    let bitmap = match loaded {
-        Some(bitmap) => bitmap,
-        None => store.read_inodes(&descriptor, number)?,
-    };
-    Ok((descriptor, bitmap))
+    let descriptor = store.state().groups.descriptor(number)?;
+    Ok((descriptor, store.bitmap(Of::Inodes, number)?))
 }
 
 /// An inode in use of which the device holds `raw`: this edit may have changed it.
@@ -271,35 +238,13 @@ fn write_blocks(store: &Store) -> Result<(), FsError> {
     Ok(())
 }
 
-fn write_groups(store: &Store) -> Result<(), FsError> {
-    let superblock = &store.superblock;
-    let block_size = u64::from(superblock.block_size());
-    for (number, group) in (0..).zip(&mut store.state().groups) {
-        if !group.changed {
-            continue;
-        }
-        let descriptor = &mut group.descriptor;
-        if let Some(bitmap) = group.blocks.as_ref().filter(|bitmap| bitmap.is_changed()) {
-            descriptor.set_block_bitmap_checksum(superblock, bitmap.as_bytes());
-            store.device.write_at(descriptor.block_bitmap() * block_size, bitmap.as_bytes())?;
-        }
-        if let Some(bitmap) = group.inodes.as_ref().filter(|bitmap| bitmap.is_changed()) {
-            descriptor.set_inode_bitmap_checksum(superblock, bitmap.as_bytes());
-            store.device.write_at(descriptor.inode_bitmap() * block_size, bitmap.as_bytes())?;
-        }
-        descriptor.update_checksum(superblock, number);
-        store.device.write_at(descriptor_at(superblock, number), descriptor.as_bytes())?;
-    }
-    Ok(())
-}
-
 fn write_superblock(store: &Store) -> Result<(), FsError> {
     let mut superblock = store.superblock.clone();
     let state = store.state();
     let (mut clusters, mut inodes) = (0u64, 0u32);
-    for group in &state.groups {
-        clusters = clusters.saturating_add(u64::from(group.descriptor.free_clusters()));
-        inodes = inodes.saturating_add(group.descriptor.free_inodes());
+    for descriptor in state.groups.descriptors() {
+        clusters = clusters.saturating_add(u64::from(descriptor.free_clusters()));
+        inodes = inodes.saturating_add(descriptor.free_inodes());
     }
     // The superblock counts blocks where the descriptors count clusters.
     let ratio = u64::from(superblock.cluster_blocks());
@@ -318,48 +263,14 @@ fn write_superblock(store: &Store) -> Result<(), FsError> {
     Ok(store.device.write_at(SUPERBLOCK_AT, &superblock.to_bytes())?)
 }
 
-/// Zeroes the free clusters: all of them, or with `keep_free_space` those this edit freed.
+/// Zeroes the free clusters.
 fn discard(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
-    let superblock = &store.superblock;
-    let block_size = u64::from(superblock.block_size());
-    let ratio = u64::from(superblock.cluster_blocks());
-    let cluster_bytes = store.cluster_bytes();
-    let size = superblock.size();
     let mut pending: Option<(u64, u64)> = None;
-    for number in 0..superblock.group_count() {
-        let first = superblock.group_first_block(number);
+    for number in 0..store.superblock.group_count() {
         let mut runs = Vec::new();
-        let (descriptor, loaded) = {
-            let mut state = store.state();
-            let group = state.group(number)?;
-            if let Some(bitmap) = &group.blocks {
-                freed.bytes += u64::from(bitmap.freed()) * cluster_bytes;
-                if store.options.keep_free_space {
-                    bitmap.freed_runs(|at, len| runs.push((at, len)));
-                } else {
-                    bitmap.free_runs(|at, len| runs.push((at, len)));
-                }
-            }
-            (group.descriptor.clone(), group.blocks.is_some())
-        };
-        if !loaded && !store.options.keep_free_space {
-            let bitmap = store.read_clusters(&descriptor, number)?;
-            bitmap.free_runs(|at, len| runs.push((at, len)));
-        }
+        store.bitmap(Of::Clusters, number)?.free_runs(|at, len| runs.push((at, len)));
         for (at, len) in runs {
-            let block = first + u64::from(at) * ratio;
-            if store.is_metadata(block, u64::from(len) * ratio) {
-                return Err(FsError::corrupt(
-                    "block bitmap",
-                    format_args!("group {number}"),
-                    format_args!(
-                        "it calls the filesystem's own blocks free, within {len} clusters from \
-                         block {block}"
-                    ),
-                ));
-            }
-            let start = block * block_size;
-            let end = (start + u64::from(len) * cluster_bytes).min(size);
+            let (start, end) = store.free_range(number, at, len)?;
             // Free space often goes on over a group's end.
             pending = match pending {
                 Some((from, to)) if to == start => Some((from, end)),

@@ -1,12 +1,13 @@
 //! Taking and giving back clusters and inodes.
 
 use super::claims::is_live;
+use super::groups::Of;
 use super::store::Store;
 use crate::fs::FsError;
 use crate::fs::ext4::checksum::crc32c;
 use crate::fs::ext4::group::{BLOCK_UNINIT, INODE_UNINIT};
 use crate::fs::ext4::inode::{Inode, Time};
-use crate::fs::ext4::source::Source;
+use crate::fs::ext4::source::inode_location;
 
 impl Store {
     /// Takes up to `blocks` contiguous blocks, as near to the start of `group` as there are any,
@@ -18,11 +19,11 @@ impl Store {
         let count = superblock.group_count();
         for n in 0..count {
             let number = ((u64::from(group) + u64::from(n)) % u64::from(count)) as u32;
-            if self.state().group(number)?.descriptor.free_clusters() == 0 {
+            if self.state().groups.descriptor(number)?.free_clusters() == 0 {
                 continue;
             }
             let uninit = superblock.has_group_checksum();
-            let run = self.with_clusters(number, |descriptor, bitmap| {
+            let run = self.with_bitmap(Of::Clusters, number, |descriptor, bitmap| {
                 // The first run that holds all, else the first at all.
                 let mut best = None;
                 let mut from = 0;
@@ -89,7 +90,7 @@ impl Store {
             let group = u32::try_from(cluster / per_group).map_err(|_| FsError::NotFound)?;
             let within = (cluster % per_group) as u32;
             let len = (past - cluster).min(per_group - u64::from(within)) as u32;
-            self.with_clusters(group, |descriptor, bitmap| {
+            self.with_bitmap(Of::Clusters, group, |descriptor, bitmap| {
                 bitmap.release(within, len)?;
                 let free = descriptor.free_clusters().saturating_add(len);
                 descriptor.set_free_clusters(free);
@@ -123,7 +124,7 @@ impl Store {
         let per_group = superblock.inodes_per_group();
         for n in 0..count {
             let number = ((u64::from(group) + u64::from(n)) % u64::from(count)) as u32;
-            if self.state().group(number)?.descriptor.free_inodes() == 0 {
+            if self.state().groups.descriptor(number)?.free_inodes() == 0 {
                 continue;
             }
             let reserved = superblock
@@ -131,7 +132,7 @@ impl Store {
                 .saturating_sub(1)
                 .saturating_sub(number.saturating_mul(per_group));
             let sums = superblock.has_group_checksum();
-            let found = self.with_inodes(number, |descriptor, bitmap| {
+            let found = self.with_bitmap(Of::Inodes, number, |descriptor, bitmap| {
                 let (index, _) = bitmap.free_run(reserved, 1)?;
                 let mine = bitmap.was_set(index);
                 bitmap.take(index, 1);
@@ -154,7 +155,7 @@ impl Store {
             let Some((index, fresh, table, mine)) = found else { continue };
             if !mine && fresh.is_none() {
                 let number = number * per_group + index + 1;
-                if is_live(self, &self.inode_bytes(number)?) {
+                if is_live(self, &self.inode_on_device(number)?) {
                     return Err(FsError::corrupt(
                         "inode bitmap",
                         format_args!("inode {number}"),
@@ -164,7 +165,7 @@ impl Store {
             }
             if sums {
                 // As the kernel does: a group with inodes has a written bitmap of blocks.
-                self.with_clusters(number, |descriptor, bitmap| {
+                self.with_bitmap(Of::Clusters, number, |descriptor, bitmap| {
                     if descriptor.flags() & BLOCK_UNINIT != 0 {
                         descriptor.set_flags(descriptor.flags() & !BLOCK_UNINIT);
                         bitmap.mark_changed();
@@ -180,6 +181,14 @@ impl Store {
             return self.new_inode(number * per_group + index + 1);
         }
         Err(FsError::NoSpace)
+    }
+
+    /// What the device holds in an inode's place now, which the reader's cache may not know of.
+    fn inode_on_device(&self, number: u32) -> Result<Inode, FsError> {
+        let (block, at) = inode_location(self, number)?;
+        let mut raw = vec![0; usize::from(self.superblock.inode_size())];
+        self.device.read_at(block * self.block_len() as u64 + at as u64, &mut raw)?;
+        Inode::from_bytes(number, &raw)
     }
 
     fn new_inode(&self, number: u32) -> Result<Inode, FsError> {
@@ -219,7 +228,7 @@ impl Store {
         if number < superblock.first_inode() {
             return Err(FsError::corrupt("inode", format_args!("inode {number}"), "is reserved"));
         }
-        self.with_inodes(group, |descriptor, bitmap| {
+        self.with_bitmap(Of::Inodes, group, |descriptor, bitmap| {
             bitmap.release(index, 1)?;
             descriptor.set_free_inodes(descriptor.free_inodes().saturating_add(1));
             if directory {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bitmap::{self, Bitmap};
+use super::groups::{Groups, Of};
 use crate::block::WriteBlocks;
 use crate::fs::ext4::features::incompat;
 use crate::fs::ext4::group::GroupDescriptor;
@@ -28,7 +29,7 @@ pub(super) struct Store {
 
 /// What has changed.
 pub(super) struct State {
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Groups,
     pub(super) blocks: BTreeMap<u64, Arc<[u8]>>,
     pub(super) inodes: HashMap<u32, Inode>,
     /// A file longer than 2 GiB was written: the feature has to be on.
@@ -39,14 +40,6 @@ pub(super) struct State {
     pub(super) created: u32,
 }
 
-/// A group: its descriptor, and its bitmaps once they were needed.
-pub(super) struct Group {
-    pub(super) descriptor: GroupDescriptor,
-    pub(super) changed: bool,
-    pub(super) blocks: Option<Bitmap>,
-    pub(super) inodes: Option<Bitmap>,
-}
-
 impl Store {
     pub(super) fn open(
         device: Arc<dyn WriteBlocks>,
@@ -54,14 +47,9 @@ impl Store {
         options: EditOptions,
     ) -> Result<Self, FsError> {
         let on_disk = DeviceSource::new(Arc::clone(&device) as _, superblock.clone());
-        let mut groups = Vec::new();
+        let mut groups = Groups::new(&superblock);
         for number in 0..superblock.group_count() {
-            groups.push(Group {
-                descriptor: on_disk.group(number)?,
-                changed: false,
-                blocks: None,
-                inodes: None,
-            });
+            groups.push(&on_disk.group(number)?);
         }
         let zones = zones(&superblock, &groups);
         let state = State {
@@ -116,40 +104,6 @@ impl Store {
         self.state().blocks.insert(block, bytes.into());
     }
 
-    /// A group with its bitmap of clusters.
-    pub(super) fn with_clusters<T>(
-        &self,
-        number: u32,
-        with: impl FnOnce(&mut GroupDescriptor, &mut Bitmap) -> T,
-    ) -> Result<T, FsError> {
-        let mut state = self.state();
-        let group = state.group(number)?;
-        if group.blocks.is_none() {
-            group.blocks = Some(self.read_clusters(&group.descriptor, number)?);
-        }
-        let Some(bitmap) = &mut group.blocks else { return Err(FsError::NotFound) };
-        let result = with(&mut group.descriptor, bitmap);
-        group.changed |= bitmap.is_changed();
-        Ok(result)
-    }
-
-    /// A group with its bitmap of inodes.
-    pub(super) fn with_inodes<T>(
-        &self,
-        number: u32,
-        with: impl FnOnce(&mut GroupDescriptor, &mut Bitmap) -> T,
-    ) -> Result<T, FsError> {
-        let mut state = self.state();
-        let group = state.group(number)?;
-        if group.inodes.is_none() {
-            group.inodes = Some(self.read_inodes(&group.descriptor, number)?);
-        }
-        let Some(bitmap) = &mut group.inodes else { return Err(FsError::NotFound) };
-        let result = with(&mut group.descriptor, bitmap);
-        group.changed |= bitmap.is_changed();
-        Ok(result)
-    }
-
     /// Reads a bitmap of clusters from the disk, or works out one that was never written.
     pub(super) fn read_clusters(
         &self,
@@ -169,19 +123,6 @@ impl Store {
             ));
         }
         Ok(Bitmap::new(&bytes, superblock.group_clusters(number)))
-    }
-
-    /// A group's clusters in use, as this edit leaves them.
-    pub(super) fn clusters_in_use(&self, number: u32) -> Result<Box<[u8]>, FsError> {
-        let descriptor = {
-            let mut state = self.state();
-            let group = state.group(number)?;
-            if let Some(bitmap) = &group.blocks {
-                return Ok(bitmap.as_bytes().into());
-            }
-            group.descriptor.clone()
-        };
-        Ok(self.read_clusters(&descriptor, number)?.as_bytes().into())
     }
 
     /// Reads a bitmap of inodes from the disk, or makes one that was never written.
@@ -235,12 +176,6 @@ impl Store {
     }
 }
 
-impl State {
-    pub(super) fn group(&mut self, number: u32) -> Result<&mut Group, FsError> {
-        self.groups.get_mut(number as usize).ok_or(FsError::NotFound)
-    }
-}
-
 /// How many blocks at a group's start hold the superblock's copy and the descriptors.
 fn base_blocks(superblock: &Superblock, group: u32) -> u64 {
     // With bigalloc block 0 is the first group's even where the superblock is block 1.
@@ -266,13 +201,12 @@ fn base_blocks(superblock: &Superblock, group: u32) -> u64 {
 }
 
 /// Where the filesystem's own metadata lies, merged.
-fn zones(superblock: &Superblock, groups: &[Group]) -> Vec<(u64, u64)> {
+fn zones(superblock: &Superblock, groups: &Groups) -> Vec<(u64, u64)> {
     let table = u64::from(superblock.inode_table_blocks());
     let mut zones = vec![(0, u64::from(superblock.first_data_block()) + 1)];
-    for (number, group) in (0..).zip(groups) {
+    for (number, descriptor) in (0..).zip(groups.descriptors()) {
         let first = superblock.group_first_block(number);
         zones.push((first, first + base_blocks(superblock, number)));
-        let descriptor = &group.descriptor;
         for (at, count) in [
             (descriptor.block_bitmap(), 1),
             (descriptor.inode_bitmap(), 1),
@@ -290,6 +224,7 @@ fn zones(superblock: &Superblock, groups: &[Group]) -> Vec<(u64, u64)> {
         }
         touches
     });
+    zones.shrink_to_fit();
     zones
 }
 
@@ -310,22 +245,21 @@ impl Source for Store {
     }
 
     fn group(&self, group: u32) -> Result<GroupDescriptor, FsError> {
-        Ok(self.state().group(group)?.descriptor.clone())
+        self.state().groups.descriptor(group)
     }
 
     fn inode_bytes(&self, number: u32) -> Result<Inode, FsError> {
         let (group, index) = self.superblock.group_of_inode(number).ok_or(FsError::NotFound)?;
-        {
-            let mut state = self.state();
+        let changed = {
+            let state = self.state();
             if let Some(inode) = state.inodes.get(&number) {
                 return Ok(inode.clone());
             }
-            // A removed inode's bytes stay on the device until the end.
-            if let Some(bitmap) = &state.group(group)?.inodes
-                && !bitmap.is_set(index)
-            {
-                return Err(FsError::NotFound);
-            }
+            state.groups.is_changed(group)
+        };
+        // A removed inode's bytes stay on the device, or in the cache, for some time.
+        if changed && !self.with_bitmap(Of::Inodes, group, |_, bitmap| bitmap.is_set(index))? {
+            return Err(FsError::NotFound);
         }
         self.on_disk.inode_bytes(number)
     }
