@@ -313,6 +313,9 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let attention = Attention::of_seal(&report, &opened.image, output.is_some());
     report.sealed = Some(sealed(&committed, output.as_ref(), not_proved));
     let place = report.place().to_owned();
+    for (user, password) in args.customize.drawn() {
+        out::note(format_args!("sysprep-rs: {place}: the password of {user} is {password}"));
+    }
     let lost = |it| Failure::new(format!("{place} is sealed, but the report is lost: {it}"));
     if let (true, Some(sealed)) = (args.say.digest, &mut report.sealed) {
         let path = output.as_ref().map_or(&opened.path, |it| &it.path).clone();

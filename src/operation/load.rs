@@ -125,7 +125,7 @@ pub struct Description {
     pub parameters: Vec<Parameter>,
     /// What it does, in order.
     pub steps: Vec<DescribedStep>,
-    /// The digest of its file.
+    /// The digest of its file; of what can be shown, where it holds secrets.
     pub digest: Digest,
 }
 
@@ -302,7 +302,7 @@ impl Operation {
         if !problems.is_empty() {
             return Err(LoadError::new(file, problems));
         }
-        Ok(Self {
+        let mut operation = Self {
             name: text("name"),
             summary,
             why: text("why"),
@@ -315,7 +315,15 @@ impl Operation {
             file: file.to_owned(),
             settings: settings.clone(),
             document,
-        })
+        };
+        if operation.steps.iter().any(Step::holds_secrets) {
+            // A plan tells the digest, and of a text that is known but for a password it would
+            // tell the password to who tries many: it is of what can be shown.
+            operation.digest = Digest::of(b"");
+            let shown = serde_json::to_vec(&operation.describe()).unwrap_or_default();
+            operation.digest = Digest::of(&shown);
+        }
+        Ok(operation)
     }
 }
 

@@ -130,6 +130,11 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
+    /// Whether a field is a secret.
+    pub(crate) fn holds_secrets(&self) -> bool {
+        self.values.values().any(|(_, value)| matches!(value, Value::Secret(_)))
+    }
+
     /// Where the map stands.
     pub(crate) fn at(&self) -> At {
         self.at

@@ -242,3 +242,59 @@ fn a_plan_holds_what_flags_ask_for() {
     oracle::e2fsck_clean(&root);
     assert_eq!(debugfs(&root, "cat", "/a"), "b");
 }
+
+/// A field of an account in the sealed image's shadow file.
+fn hash_of(place: &Place, image: &str, user: &str) -> String {
+    let root = root_filesystem(place, &place.path(image), "qcow2");
+    let dump = ["-R", "cat /etc/shadow", root.to_str().unwrap()];
+    let shadow = oracle::succeed("debugfs", "e2fsprogs", &dump);
+    let shadow = String::from_utf8(shadow).unwrap();
+    let line = shadow.lines().find(|it| it.starts_with(&format!("{user}:"))).unwrap();
+    line.split(':').nth(1).unwrap().to_owned()
+}
+
+/// What the system's crypt(3) makes of a password with a hash's own method and salt.
+fn crypt(password: &str, hash: &str) -> String {
+    let program = "print crypt($ARGV[0], $ARGV[1])";
+    let made = oracle::succeed("perl", "perl-base", &["-e", program, password, hash]);
+    String::from_utf8(made).unwrap()
+}
+
+#[test]
+fn passwords_are_set_and_told_nowhere_but_where_they_were_drawn() {
+    let place = Place::new();
+    fs::write(place.path("pw"), "from a file\n").unwrap();
+    let secret = "s3cret-on-the-line";
+    let flags = format!(
+        "--root-password file:pw --password admin:password:{secret} --password-crypto yescrypt"
+    );
+    place.expect(&format!("audit -q {flags} --save-plan plan.json image.qcow2"), 3);
+    let (text, error) =
+        place.expect(&format!("seal -v -x {flags} image.qcow2 --output a.qcow2"), 0);
+    let json = place.expect(&format!("seal --json {flags} image.qcow2 --output b.qcow2"), 0).0;
+    let plan = fs::read_to_string(place.path("plan.json")).unwrap();
+    for said in [&text, &error, &json, &plan] {
+        assert!(!said.contains(secret) && !said.contains("from a file"), "{said}");
+    }
+    let (root, admin) = (hash_of(&place, "a.qcow2", "root"), hash_of(&place, "a.qcow2", "admin"));
+    assert!(root.starts_with("$y$j9T$") && crypt("from a file", &root) == root, "{root}");
+    assert_eq!(crypt(secret, &admin), admin);
+    // With SOURCE_DATE_EPOCH, which the tests set, equal runs give equal bytes.
+    assert!(fs::read(place.path("a.qcow2")).unwrap() == fs::read(place.path("b.qcow2")).unwrap());
+
+    let (_, error) =
+        place.expect("seal -q --password admin:random --root-password locked image.qcow2", 0);
+    let (_, drawn) = error.trim().split_once("the password of admin is ").unwrap();
+    let admin = hash_of(&place, "image.qcow2", "admin");
+    assert_eq!(crypt(drawn, &admin), admin);
+    assert!(hash_of(&place, "image.qcow2", "root").starts_with('!'));
+    for (flags, said) in [
+        ("--root-password hunter2", "write file:FILE"),
+        ("--password admin", "write USER:SELECTOR"),
+        ("--password-crypto md5 --root-password random", "md5 is no protection"),
+        ("--root-password file:none", "none"),
+    ] {
+        let (_, error) = place.expect(&format!("audit {flags} image.qcow2"), 2);
+        assert!(error.contains(said) && !error.contains("hunter2"), "{flags}: {error}");
+    }
+}

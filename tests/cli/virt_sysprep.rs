@@ -48,7 +48,6 @@ fn virt_syspreps_other_flags_are_answered() {
         ("--mount-options /:noatime image.qcow2", "nothing is mounted"),
         ("--upload a:/b image.qcow2", "not supported yet"),
         ("--run-command --quiet image.qcow2", "nothing of the guest is run"),
-        ("--root-password=password:x image.qcow2", "not supported yet"),
         ("--update image.qcow2", "nothing of the guest is run"),
         ("--sm-register image.qcow2", "at first boot"),
         ("--key all:key:x image.qcow2", "cryptsetup"),

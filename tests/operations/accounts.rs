@@ -111,6 +111,8 @@ fn a_password_comes_from_a_file_and_is_shown_nowhere() {
     assert!(crypt_takes("from a file", &fields[1].1));
     let secret = "sup3r-s3cret";
     let step = with_steps(&format!("  - password: {{ user: ann, password: {secret} }}"));
+    let other = with_steps("  - password: { user: ann, password: another-one }");
+    assert_eq!(step.digest, other.digest, "a digest that tells passwords apart can be tried");
     let plan = guest("").plan(std::slice::from_ref(&step));
     let described = serde_json::to_string(&step.describe()).unwrap();
     for shown in [format!("{step:?}"), plan.to_json().unwrap(), described] {

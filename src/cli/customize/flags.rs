@@ -17,6 +17,10 @@ pub(super) struct Flag {
 pub(super) enum Means {
     /// These steps, made of its value.
     Steps(fn(&str) -> Result<Vec<Json>, String>),
+    /// The password of the account that its value names, or of this one.
+    Password(Option<&'static str>),
+    /// How passwords are hashed.
+    Crypto,
     /// More flags, one a line of a file.
     File,
     /// Nothing, which is what it asks for.
@@ -62,6 +66,25 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Do not have SELinux relabel the guest, which is so anyway",
         means: Means::Nothing,
     },
+    Flag {
+        name: "password",
+        value: Some("USER:SELECTOR"),
+        help: "Set an account's password: file:FILE, password:PASSWORD, random, disabled, \
+               locked, locked:…",
+        means: Means::Password(None),
+    },
+    Flag {
+        name: "password-crypto",
+        value: Some("METHOD"),
+        help: "Hash passwords by sha256, sha512 or yescrypt (by default as the guest does)",
+        means: Means::Crypto,
+    },
+    Flag {
+        name: "root-password",
+        value: Some("SELECTOR"),
+        help: "Set root's password",
+        means: Means::Password(Some("root")),
+    },
     flag(
         "scrub",
         "FILE",
@@ -78,6 +101,12 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("touch", "FILE", "Make an empty file where none is", touch),
     flag("truncate", "FILE", "Empty a file", truncate),
     flag("truncate-recursive", "PATH", "Empty every file below a directory", truncate_recursive),
+    Flag {
+        name: "user-password",
+        value: Some("USER:SELECTOR"),
+        help: "The same as --password",
+        means: Means::Password(None),
+    },
     flag("write", "FILE:CONTENT", "Give a file a content", write),
 ];
 

@@ -2,8 +2,12 @@
 
 mod file;
 mod flags;
+mod password;
 mod perl;
 
+use std::cell::RefCell;
+use std::env;
+use std::fmt;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
@@ -19,10 +23,22 @@ use flags::{FLAGS, Flag, Means};
 const FILE_BYTES: u64 = 1 << 20;
 
 /// The flags that were given, in the order of the command line.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct CustomizeArgs {
     /// Each flag's place in the table, and its value.
     given: Vec<(usize, String)>,
+    /// Accounts and the passwords that were drawn for them.
+    drawn: RefCell<Vec<(String, String)>>,
+    /// How passwords are hashed, where a flag says so.
+    crypto: RefCell<Option<String>>,
+}
+
+impl fmt::Debug for CustomizeArgs {
+    /// The flags without their values, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.given.iter().filter_map(|it| FLAGS.get(it.0)).map(|flag| flag.name);
+        f.debug_list().entries(names).finish()
+    }
 }
 
 impl Args for CustomizeArgs {
@@ -89,34 +105,100 @@ impl CustomizeArgs {
             return Err(Failure::usage(problem));
         }
         let mut steps = Vec::new();
+        self.drawn.borrow_mut().clear();
         for (number, value) in &self.given {
             let Some(flag) = FLAGS.get(*number) else { continue };
             let name = format!("--{}", flag.name);
             match flag.means {
-                Means::File => steps.extend(from_file(Path::new(value))?),
+                Means::File => steps.extend(self.steps_of_file(Path::new(value))?),
                 _ => steps.extend(
-                    flag_steps(flag, value)
+                    self.flag_steps(flag, value)
                         .map_err(|it| Failure::usage(format!("{name}: {it}")))?,
                 ),
             }
         }
+        self.hashed(&mut steps);
         if steps.is_empty() {
             return Ok(None);
         }
         operation(&Json::Array(steps)).map(Some).map_err(|it| Failure::usage(told(&it)))
     }
-}
 
-/// The steps of one flag, which are right.
-fn flag_steps(flag: &Flag, value: &str) -> Result<Vec<Json>, String> {
-    let steps = match flag.means {
-        Means::Steps(steps) => steps(value)?,
-        Means::File | Means::Nothing => Vec::new(),
-    };
-    if !steps.is_empty() {
-        operation(&Json::Array(steps.clone())).map_err(|it| told(&it))?;
+    /// The passwords that were drawn, each with its account: told once they are set.
+    pub(crate) fn drawn(&self) -> Vec<(String, String)> {
+        self.drawn.borrow().clone()
     }
-    Ok(steps)
+
+    /// The steps of one flag, which are right.
+    fn flag_steps(&self, flag: &Flag, value: &str) -> Result<Vec<Json>, String> {
+        let steps = match flag.means {
+            Means::Steps(steps) => steps(value)?,
+            Means::Password(user) => {
+                let (user, selector) = match user {
+                    Some(user) => (user, value),
+                    None => value.split_once(':').ok_or("write USER:SELECTOR")?,
+                };
+                let mut drawn =
+                    |password| self.drawn.borrow_mut().push((user.to_owned(), password));
+                vec![password::step(user, selector, &mut drawn)?]
+            }
+            Means::Crypto => {
+                *self.crypto.borrow_mut() = Some(password::crypto(value)?.to_owned());
+                Vec::new()
+            }
+            Means::File | Means::Nothing => Vec::new(),
+        };
+        if !steps.is_empty() {
+            operation(&Json::Array(steps.clone())).map_err(|it| told(&it))?;
+        }
+        Ok(steps)
+    }
+
+    /// Gives passwords what concerns all of them: how they are hashed, and where a run is to be
+    /// repeated, a salt that is the same each time.
+    fn hashed(&self, steps: &mut [Json]) {
+        let crypto = self.crypto.borrow();
+        let epoch = env::var("SOURCE_DATE_EPOCH").ok();
+        for fields in steps.iter_mut().filter_map(|step| step.get_mut("password")) {
+            let user = fields["user"].clone();
+            if let Some(crypto) = crypto.as_deref() {
+                fields["crypto"] = json!(crypto);
+            }
+            if let (Some(epoch), Some(user)) = (&epoch, user.as_str()) {
+                fields["salt"] = json!(format!("{epoch}:{user}"));
+            }
+        }
+    }
+
+    /// The steps of a file of commands.
+    fn steps_of_file(&self, path: &Path) -> Result<Vec<Json>, Failure> {
+        let text = text_file::read(path, FILE_BYTES).map_err(|it| Failure::at(path, it))?;
+        let mut steps = Vec::new();
+        for (command, value) in file::commands(&text) {
+            let wrong = |problem: &str| {
+                Failure::usage(format!(
+                    "--commands-from-file {}: {command}: {problem}",
+                    path.display()
+                ))
+            };
+            let flag = FLAGS.iter().find(|flag| flag.name == command);
+            match flag {
+                Some(Flag { means: Means::File, .. }) => {
+                    return Err(wrong("a file of commands names no other"));
+                }
+                Some(Flag { value: None, .. }) if !value.trim().is_empty() => {
+                    return Err(wrong("it has no value"));
+                }
+                Some(flag) => steps.extend(self.flag_steps(flag, &value).map_err(|it| wrong(&it))?),
+                None => {
+                    return Err(wrong(
+                        virt_sysprep::refused(&command).unwrap_or("no such command"),
+                    ));
+                }
+            }
+        }
+        Ok(steps)
+    }
 }
 
 /// What is wrong with steps, without places that no user knows.
@@ -135,29 +217,4 @@ fn operation(steps: &Json) -> Result<Operation, LoadError> {
         "steps": steps,
     });
     Operation::from_values(CUSTOMIZE, &values)
-}
-
-/// The steps of a file of commands.
-fn from_file(path: &Path) -> Result<Vec<Json>, Failure> {
-    let text = text_file::read(path, FILE_BYTES).map_err(|it| Failure::at(path, it))?;
-    let mut steps = Vec::new();
-    for (command, value) in file::commands(&text) {
-        let wrong = |problem: &str| {
-            Failure::usage(format!("--commands-from-file {}: {command}: {problem}", path.display()))
-        };
-        let flag = FLAGS.iter().find(|flag| flag.name == command);
-        match flag {
-            Some(Flag { means: Means::File, .. }) => {
-                return Err(wrong("a file of commands names no other"));
-            }
-            Some(Flag { value: None, .. }) if !value.trim().is_empty() => {
-                return Err(wrong("it has no value"));
-            }
-            Some(flag) => steps.extend(flag_steps(flag, &value).map_err(|it| wrong(&it))?),
-            None => {
-                return Err(wrong(virt_sysprep::refused(&command).unwrap_or("no such command")));
-            }
-        }
-    }
-    Ok(steps)
 }

@@ -104,6 +104,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether an argument is a secret.
+    pub(crate) fn holds_secrets(&self) -> bool {
+        self.given.holds_secrets()
+    }
+
     /// The verb's arguments as they are given, parameters filled in, in the order that the verb's
     /// tables have.
     pub fn arguments(&self) -> Vec<(&'static str, serde_json::Value)> {
