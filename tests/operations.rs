@@ -1,6 +1,7 @@
 //! The operations: their files, their schema, and what each changes.
 
 mod accounts;
+mod firstboot;
 mod golden;
 pub(crate) mod sample;
 mod schema;

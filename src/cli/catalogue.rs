@@ -55,6 +55,11 @@ pub(crate) fn operations(args: &OperationsArgs) -> Result<ExitCode, Failure> {
         return list(&args.operations_dir, args.json.json);
     };
     let Some(operation) = catalogue.get(name) else {
+        if name == operation::CUSTOMIZE {
+            let why = "'customize' is made of flags of 'seal' and 'audit', such as --write; their \
+                       --help lists them";
+            return Err(Failure::usage(why));
+        }
         if let Some(why) = operation::not_here(name) {
             return Err(Failure::usage(why));
         }

@@ -38,9 +38,6 @@ const SHORT: &[(&str, char)] = &[("connect", 'c'), ("domain", 'd'), ("memsize", 
 const CUSTOMIZE: &str = "not supported yet; do it with virt-customize before the image is sealed, or \
                          write an operation of your own (--operations-dir)";
 
-const RUN: &str = "nothing of the guest is run here, and nothing can be left for its first boot yet; do it \
-                   with virt-customize before the image is sealed";
-
 const REGISTER: &str = "a registration needs the guest's own program and a network, and clones would share \
                         it; register at first boot (the operation rh-subscription-manager removes one)";
 
@@ -108,26 +105,16 @@ const FLAGS: &[Flags] = &[
         names: &[
             "copy",
             "copy-in",
-            "firstboot",
-            "firstboot-command",
-            "firstboot-install",
             "inject-blnsvr",
             "inject-qemu-ga",
             "inject-virtio-win",
             "move",
-            "ssh-inject",
             "tar-in",
             "upload",
         ],
         value: Value::One,
         answer: Answer::Refused(CUSTOMIZE),
     },
-    Flags {
-        names: &["install", "run", "run-command", "uninstall"],
-        value: Value::One,
-        answer: Answer::Refused(RUN),
-    },
-    Flags { names: &["update"], value: Value::None, answer: Answer::Refused(RUN) },
     Flags {
         names: &["sm-attach", "sm-credentials"],
         value: Value::One,

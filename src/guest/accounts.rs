@@ -21,7 +21,7 @@ pub struct Account {
 }
 
 /// Reads the file. A line that is no account (NIS's `+` lines among them) is left out.
-pub(super) fn parse(text: &[u8]) -> Vec<Account> {
+pub(crate) fn parse(text: &[u8]) -> Vec<Account> {
     text.split(|&byte| byte == b'\n').filter_map(account).take(MAX_ACCOUNTS).collect()
 }
 

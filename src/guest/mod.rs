@@ -15,6 +15,7 @@ use crate::path::GuestPath;
 use crate::volume::{VolumeError, VolumeId};
 
 pub use accounts::Account;
+pub(crate) use accounts::parse as parse_accounts;
 pub use disk::{Disk, Filesystem};
 pub use facts::{Facts, Family, Init, MachineId, Packages, SelinuxMode};
 pub use glob::{NamePattern, Pattern};

@@ -189,6 +189,7 @@ fn flags_that_say_nothing_right_are_usage_errors() {
     fs::write(place.path("loop"), "commands-from-file loop\n").unwrap();
     fs::write(place.path("update"), "touch /a\nupdate\n").unwrap();
     fs::write(place.path("odd"), "frobnicate /a\n").unwrap();
+    fs::write(place.path("private"), "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
     fs::write(place.path("valued"), "no-logfile x\n").unwrap();
     for (flag, part) in [
         ("--write=/a", "--write: write FILE:CONTENT"),
@@ -206,6 +207,13 @@ fn flags_that_say_nothing_right_are_usage_errors() {
         ("--selinux-relabel --no-selinux-relabel", "contradict"),
         ("--commands-from-file=loop", "names no other"),
         ("--commands-from-file=update", "update: nothing of the guest is run"),
+        ("--run=x", "with --at-first-boot the guest does it"),
+        ("--at-first-boot --run=missing", "missing: "),
+        ("--firstboot-install=a,-b", "no package's name"),
+        ("--firstboot-install=a;b", "no package's name"),
+        ("--ssh-inject=root:key", "no selector"),
+        ("--ssh-inject=root:string:", "no key"),
+        ("--ssh-inject=root:file:private", "a private key"),
         ("--commands-from-file=odd", "frobnicate: no such command"),
         ("--commands-from-file=valued", "no value"),
         ("--enable=utmp --operations=-utmp,-customize --touch=/a", "no operation is selected"),
@@ -297,4 +305,57 @@ fn passwords_are_set_and_told_nowhere_but_where_they_were_drawn() {
         let (_, error) = place.expect(&format!("audit {flags} image.qcow2"), 2);
         assert!(error.contains(said) && !error.contains("hunter2"), "{flags}: {error}");
     }
+}
+
+#[test]
+fn a_guest_does_by_itself_at_first_boot_what_is_not_run_here() {
+    let place = Place::new();
+    fs::write(place.path("script"), "#!/bin/sh\nexit 0\n").unwrap();
+    fs::write(place.path("key.pub"), "# mine\nssh-ed25519 AAAA me\n").unwrap();
+    fs::write(place.path("more"), "install c\n").unwrap();
+    let words = [
+        "seal",
+        "--at-first-boot",
+        "--run-command=echo 'hi'",
+        "--firstboot=script",
+        "--install=a,b",
+        "--commands-from-file=more",
+        "--firstboot-command=echo 'hi'",
+        "--ssh-inject=root:file:key.pub",
+        "--ssh-inject=admin:string:ssh-rsa BBBB",
+    ];
+    seal(&place, &words, 0);
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    let folder = "/usr/lib/sysprep-rs/firstboot/scripts";
+    let listing = debugfs(&root, "ls -p", folder);
+    let names: Vec<&str> = listing
+        .lines()
+        .filter_map(|line| line.split('/').nth(5))
+        .filter(|it| it.starts_with("run-"))
+        .collect();
+    let begins = [
+        "run-0001-echo",
+        "run-0002-script",
+        "run-0003-install-a-b",
+        "run-0004-install-c",
+        "run-0005-echo",
+    ];
+    assert_eq!(names.len(), begins.len(), "{listing}");
+    for (name, begin) in names.iter().zip(begins) {
+        assert!(name.starts_with(begin), "{listing}");
+    }
+    let cat = |path: &str| debugfs(&root, "cat", path);
+    assert_eq!(cat(&format!("{folder}/{}", names[0])), "#!/bin/sh\necho 'hi'\n");
+    assert_eq!(cat(&format!("{folder}/{}", names[1])), "#!/bin/sh\nexit 0\n");
+    let install = place.path("install");
+    fs::write(&install, cat(&format!("{folder}/{}", names[2]))).unwrap();
+    oracle::succeed("sh", "dash", &["-n", install.to_str().unwrap()]);
+    assert!(fs::read_to_string(&install).unwrap().contains("apt-get -q -y install a b\n"));
+    // ssh-userdir took the folders, and with them every other key.
+    assert_eq!(cat("/root/.ssh/authorized_keys"), "ssh-ed25519 AAAA me\n");
+    assert_eq!(cat("/home/admin/.ssh/authorized_keys"), "ssh-rsa BBBB\n");
+    let sealed = fs::read(place.image()).unwrap();
+    seal(&place, &words, 0);
+    assert_eq!(fs::read(place.image()).unwrap(), sealed);
 }

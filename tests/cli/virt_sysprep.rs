@@ -47,7 +47,7 @@ fn virt_syspreps_other_flags_are_answered() {
         ("--connect qemu:///system -d guest", "libvirt is not asked"),
         ("--mount-options /:noatime image.qcow2", "nothing is mounted"),
         ("--upload a:/b image.qcow2", "not supported yet"),
-        ("--run-command --quiet image.qcow2", "nothing of the guest is run"),
+        ("--run-command --quiet image.qcow2", "--at-first-boot"),
         ("--update image.qcow2", "nothing of the guest is run"),
         ("--sm-register image.qcow2", "at first boot"),
         ("--key all:key:x image.qcow2", "cryptsetup"),

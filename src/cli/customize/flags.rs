@@ -2,7 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
+use super::at_first_boot::{command, install, script, uninstall, update};
 use super::perl;
+use super::ssh_key;
 
 /// A flag of virt-customize.
 pub(super) struct Flag {
@@ -23,6 +25,8 @@ pub(super) enum Means {
     Crypto,
     /// More flags, one a line of a file.
     File,
+    /// The same, of what runs programs of the guest: with `--at-first-boot` alone.
+    AtFirstBoot(fn(&str) -> Result<Vec<Json>, String>),
     /// Nothing, which is what it asks for.
     Nothing,
 }
@@ -36,8 +40,26 @@ const fn flag(
     Flag { name, value: Some(value), help, means: Means::Steps(steps) }
 }
 
+const fn run(
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+    steps: fn(&str) -> Result<Vec<Json>, String>,
+) -> Flag {
+    Flag { name, value: Some(value), help, means: Means::AtFirstBoot(steps) }
+}
+
+/// The flag that has the guest itself run what has to be run in it.
+pub(super) const AT_FIRST_BOOT: &str = "at-first-boot";
+
 pub(super) const FLAGS: &[Flag] = &[
     flag("append-line", "FILE:LINE", "Add a line to a file's end, if it does not have it", append),
+    Flag {
+        name: AT_FIRST_BOOT,
+        value: None,
+        help: "Have the guest do at its first boot what --run and its like ask for",
+        means: Means::Nothing,
+    },
     flag("chmod", "PERMISSIONS:FILE", "Set permission bits, in octal with a leading 0", chmod),
     flag("chown", "UID:GID:PATH", "Set owner and group", chown),
     Flag {
@@ -48,7 +70,11 @@ pub(super) const FLAGS: &[Flag] = &[
     },
     flag("delete", "PATH", "Remove files and directories, wildcards allowed", delete),
     flag("edit", "FILE:EXPR", "Edit a file line by line by s/…/…/ and $_ = \"…\" of Perl", edit),
+    flag("firstboot", "SCRIPT", "Have the guest run a script of the host once", script),
+    flag("firstboot-command", "COMMAND", "Have the guest run a command once", command),
+    flag("firstboot-install", "PKG,PKG..", "Have the guest install packages once", install),
     flag("hostname", "NAME", "Set the host name", |text| Ok(vec![json!({ "hostname": text })])),
+    run("install", "PKG,PKG..", "Install packages, with --at-first-boot", install),
     flag("keymap", "KEYMAP", "Set the console's keyboard", |text| {
         Ok(vec![json!({ "keymap": text })])
     }),
@@ -85,6 +111,8 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Set root's password",
         means: Means::Password(Some("root")),
     },
+    run("run", "SCRIPT", "Run a script of the host, with --at-first-boot", script),
+    run("run-command", "COMMAND", "Run a command, with --at-first-boot", command),
     flag(
         "scrub",
         "FILE",
@@ -97,10 +125,23 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Have the guest relabel its files for SELinux at its first boot",
         means: Means::Steps(relabel),
     },
+    flag(
+        "ssh-inject",
+        "USER[:SELECTOR]",
+        "Let a key log in: file:FILE, string:KEY, or yours",
+        inject,
+    ),
     flag("timezone", "ZONE", "Set the time zone", |text| Ok(vec![json!({ "timezone": text })])),
     flag("touch", "FILE", "Make an empty file where none is", touch),
     flag("truncate", "FILE", "Empty a file", truncate),
     flag("truncate-recursive", "PATH", "Empty every file below a directory", truncate_recursive),
+    run("uninstall", "PKG,PKG..", "Remove packages, with --at-first-boot", uninstall),
+    Flag {
+        name: "update",
+        value: None,
+        help: "Update every package, with --at-first-boot",
+        means: Means::AtFirstBoot(update),
+    },
     Flag {
         name: "user-password",
         value: Some("USER:SELECTOR"),
@@ -186,6 +227,11 @@ fn edit(text: &str) -> Result<Vec<Json>, String> {
         "required": true,
     });
     Ok(vec![json!({ "edit-lines": fields })])
+}
+
+fn inject(text: &str) -> Result<Vec<Json>, String> {
+    let (user, selector) = text.split_once(':').unwrap_or((text, ""));
+    Ok(vec![json!({ "authorize-key": { "user": user, "keys": ssh_key::selected(selector)? } })])
 }
 
 fn link(text: &str) -> Result<Vec<Json>, String> {

@@ -1,9 +1,11 @@
 //! virt-customize's flags: each is a few steps of one operation, which runs after all others.
 
+mod at_first_boot;
 mod file;
 mod flags;
 mod password;
 mod perl;
+mod ssh_key;
 
 use std::cell::RefCell;
 use std::env;
@@ -17,7 +19,7 @@ use sysprep_rs::text_file;
 
 use super::failure::Failure;
 use super::virt_sysprep;
-use flags::{FLAGS, Flag, Means};
+use flags::{AT_FIRST_BOOT, FLAGS, Flag, Means};
 
 /// The longest file of commands, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
@@ -96,11 +98,13 @@ impl CustomizeArgs {
         self.given.first().and_then(|(number, _)| FLAGS.get(*number)).map(|flag| flag.name)
     }
 
+    fn gives(&self, name: &str) -> bool {
+        self.given.iter().any(|it| FLAGS.get(it.0).is_some_and(|it| it.name == name))
+    }
+
     /// The operation that the flags are; `None` where they ask for nothing.
     pub(crate) fn operation(&self) -> Result<Option<Operation>, Failure> {
-        let gives =
-            |name| self.given.iter().any(|it| FLAGS.get(it.0).is_some_and(|it| it.name == name));
-        if gives("selinux-relabel") && gives("no-selinux-relabel") {
+        if self.gives("selinux-relabel") && self.gives("no-selinux-relabel") {
             let problem = "--selinux-relabel and --no-selinux-relabel contradict each other";
             return Err(Failure::usage(problem));
         }
@@ -118,6 +122,7 @@ impl CustomizeArgs {
             }
         }
         self.hashed(&mut steps);
+        number(&mut steps);
         if steps.is_empty() {
             return Ok(None);
         }
@@ -133,6 +138,8 @@ impl CustomizeArgs {
     fn flag_steps(&self, flag: &Flag, value: &str) -> Result<Vec<Json>, String> {
         let steps = match flag.means {
             Means::Steps(steps) => steps(value)?,
+            Means::AtFirstBoot(steps) if self.gives(AT_FIRST_BOOT) => steps(value)?,
+            Means::AtFirstBoot(_) => return Err(NOT_RUN.into()),
             Means::Password(user) => {
                 let (user, selector) = match user {
                     Some(user) => (user, value),
@@ -186,6 +193,9 @@ impl CustomizeArgs {
                 Some(Flag { means: Means::File, .. }) => {
                     return Err(wrong("a file of commands names no other"));
                 }
+                Some(flag) if flag.name == AT_FIRST_BOOT => {
+                    return Err(wrong("it is for the command line, and holds for the file, too"));
+                }
                 Some(Flag { value: None, .. }) if !value.trim().is_empty() => {
                     return Err(wrong("it has no value"));
                 }
@@ -198,6 +208,19 @@ impl CustomizeArgs {
             }
         }
         Ok(steps)
+    }
+}
+
+/// Why a program of the guest is not run, and what to do.
+const NOT_RUN: &str = "nothing of the guest is run here; with --at-first-boot the guest does it \
+                       itself, once, when it boots";
+
+/// First boot scripts run in the order of their names: numbers keep that of the command line.
+fn number(steps: &mut [Json]) {
+    let names = steps.iter_mut().filter_map(|step| step.pointer_mut("/firstboot/name"));
+    for (number, name) in (1..).zip(names) {
+        let rest = name.as_str().unwrap_or_default().trim_start_matches("run-").to_owned();
+        *name = format!("run-{number:04}-{rest}").into();
     }
 }
 

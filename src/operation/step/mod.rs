@@ -1,11 +1,13 @@
 //! The verbs, one a file: what a step asks for, worked out against a [`Draft`].
 
 mod append;
+mod authorize_key;
 mod chmod;
 mod chown;
 mod edit;
 mod edit_lines;
 mod empty;
+mod firstboot;
 mod hostname;
 mod keymap;
 mod mkdir;
@@ -65,6 +67,8 @@ pub const VERBS: &[Verb] = &[
     chown::VERB,
     password::VERB,
     remove_accounts::VERB,
+    authorize_key::VERB,
+    firstboot::VERB,
     hostname::VERB,
     timezone::VERB,
     keymap::VERB,

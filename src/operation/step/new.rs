@@ -113,6 +113,11 @@ impl Place {
         Self { path, parents: false, meta: Meta::default() }
     }
 
+    /// A place with owner and mode, whose directories are made where they are not there.
+    pub(super) fn with(path: GuestPath, meta: Meta) -> Self {
+        Self { path, parents: true, meta }
+    }
+
     /// What is at the path now. `None`, with a refusal, when its directory is not there and the
     /// step does not make it.
     pub(super) fn target(
