@@ -1,6 +1,5 @@
 //! A staged image, read back cold and compared with the image as it is.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -17,8 +16,9 @@ use crate::block::{Extent, Overlay, ReadBlocks, Window, check_file_size_limit};
 use crate::fs::{self, EditOptions, Freed, FsDriver, Judge, Timestamp};
 use crate::guest::Disk;
 use crate::image::{Access, ExportOptions, Exported, Format, Image, export};
+use crate::operation::CUSTOMIZE;
 use crate::path::GuestPath;
-use crate::plan::{Plan, PlanError, PlannedFilesystem};
+use crate::plan::{Change, Plan, PlanError, PlannedFilesystem};
 use crate::volume::{self as volumes, Layout, VolumeId};
 
 /// How much is compared at a time outside the edited filesystems.
@@ -78,6 +78,7 @@ pub struct Verified<'a> {
     level: VerifyLevel,
     proofs: Vec<Proof>,
     replanned: bool,
+    unsettled: Vec<GuestPath>,
     timings: Timings,
 }
 
@@ -90,6 +91,9 @@ pub struct Committed {
     pub proofs: Vec<Proof>,
     /// Whether planning again was found to yield nothing.
     pub replanned: bool,
+    /// Paths of the guest that what flags ask for would change again: flags are done in their order
+    /// each time, and one may work on what another made.
+    pub unsettled: Vec<GuestPath>,
     /// What each filesystem gained.
     pub freed: Vec<(VolumeId, Freed)>,
     /// Bytes written to the image.
@@ -157,20 +161,21 @@ impl<'a> Staged<'a> {
         let (compared, counted, again) = thread::scope(|scope| {
             let counted = thread::Builder::new()
                 .spawn_scoped(scope, || pairs.iter().try_for_each(Pair::account));
-            let again = thread::Builder::new()
-                .spawn_scoped(scope, || replan.map_or(Ok(()), |it| nothing_left(it, after)));
+            let again = thread::Builder::new().spawn_scoped(scope, || {
+                replan.map_or(Ok(Vec::new()), |it| nothing_left(it, after))
+            });
             let compared: Result<Vec<_>, _> =
                 pairs.iter().map(|pair| pair.compare(self.plan, level)).collect();
-            let join = |it: io::Result<_>| it.map_err(ApplyError::Host).and_then(join);
-            (compared, join(counted), join(again))
+            let counted = counted.map_err(ApplyError::Host).and_then(join);
+            (compared, counted, again.map_err(ApplyError::Host).and_then(join))
         });
         let proofs = compared?;
         counted?;
-        again?;
+        let unsettled = again?;
         let Staged { image, overlay, freed, mut timings, .. } = self;
         timings.verify = started.elapsed();
-        let replanned = replan.is_some();
-        Ok(Verified { image, overlay, freed, level, proofs, replanned, timings })
+        let replanned = replan.is_some() && unsettled.is_empty();
+        Ok(Verified { image, overlay, freed, level, proofs, replanned, unsettled, timings })
     }
 
     /// The first byte of the disk that changed and lies in no edited volume. In a raw image the
@@ -224,11 +229,20 @@ fn join<T>(look: thread::ScopedJoinHandle<'_, T>) -> T {
     look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Plans again on the staged disk: nothing may be left to do.
-fn nothing_left(replan: Replan<'_>, disk: Arc<dyn ReadBlocks>) -> Result<(), ApplyError> {
-    let plan = replan(&Disk::open(disk)?)?;
+/// Plans again on the staged disk: nothing may be left to do, but for what flags ask for, whose
+/// paths are given.
+fn nothing_left(
+    replan: Replan<'_>,
+    disk: Arc<dyn ReadBlocks>,
+) -> Result<Vec<GuestPath>, ApplyError> {
+    let mut plan = replan(&Disk::open(disk)?)?;
+    let asked = |change: &Change| {
+        change.operation == CUSTOMIZE || change.also.iter().any(|it| it == CUSTOMIZE)
+    };
+    let unsettled: Vec<GuestPath> =
+        plan.changes.extract_if(.., |it| asked(it)).map(|change| change.path).collect();
     let Some(change) = plan.changes.first() else {
-        return Ok(());
+        return Ok(unsettled);
     };
     Err(ApplyError::NotAsPlanned {
         volume: change.volume.clone(),
@@ -462,6 +476,7 @@ impl Verified<'_> {
             level: self.level,
             proofs: self.proofs,
             replanned: self.replanned,
+            unsettled: self.unsettled,
             freed: self.freed,
             bytes_written: bytes,
             bytes_punched: punched,

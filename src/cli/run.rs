@@ -443,6 +443,17 @@ fn sealed(
     if committed.replanned {
         proofs.push("planning again yields nothing".into());
     }
+    let not_proved = not_proved.or_else(|| {
+        let first = committed.unsettled.first()?;
+        Some(format!(
+            "planning again yields nothing: the flags would change {first}{} again, as one works on \
+             what another made",
+            match committed.unsettled.len() {
+                1 => String::new(),
+                many => format!(" and {} more", many - 1),
+            }
+        ))
+    });
     SealReport {
         output: output.map(|it| it.path.display().to_string()),
         filesystems: committed

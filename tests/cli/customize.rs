@@ -359,3 +359,15 @@ fn a_guest_does_by_itself_at_first_boot_what_is_not_run_here() {
     seal(&place, &words, 0);
     assert_eq!(fs::read(place.image()).unwrap(), sealed);
 }
+
+#[test]
+fn flags_that_work_on_each_others_results_are_done_and_that_is_said() {
+    let place = Place::new();
+    let words = ["seal", "--append-line=/etc/hosts:10.0.0.1 a", "--edit=/etc/hosts:s/ a$/ b/"];
+    let (text, _) = seal(&place, &words, 0);
+    let said = "Not proved: planning again yields nothing: the flags would change /etc/hosts again";
+    assert!(text.contains(said) && !text.contains("Proved: planning again"), "{text}");
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    assert!(debugfs(&root, "cat", "/etc/hosts").ends_with("\n10.0.0.1 b\n"));
+}
