@@ -1,13 +1,15 @@
 //! How much memory the program takes, and where it puts what it has no room for.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::oracle::{e2fsck_clean, succeed};
+use crate::support::oracle::{e2fsck_clean, fsck_vfat_clean, succeed};
+use crate::support::recipe::Part;
 use crate::support::spec::Spec;
 use crate::support::{debugfs, recipe};
 
@@ -151,4 +153,36 @@ fn a_file_of_most_of_a_large_filesystem_goes_in_little_memory() {
     let said = String::from_utf8_lossy(&said).into_owned();
     let free = said.lines().find_map(|line| line.strip_prefix("Free blocks:")).unwrap();
     assert!(free.trim().parse::<u64>().unwrap() > 1000 << 18, "the file is gone");
+}
+
+/// What a FAT filesystem holds of chains that belong to no file is freed a run at a time.
+#[test]
+fn a_fat_filesystem_of_lost_clusters_is_mended_in_little_memory() {
+    const LOST: usize = 12 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = debian();
+    spec.directory("/boot");
+    spec.file("/etc/fstab", "UUID=1234-ABCD /boot vfat defaults 0 2\n");
+    let root = recipe::ext4(dir.path(), &mut spec, &["-t", "ext4"], 8 << 20);
+    let args = ["-i", "1234ABCD", "-s", "1"];
+    let boot = recipe::fat(dir.path(), &Spec::default(), 32, &args, 6656 << 20);
+    let file = File::options().read(true).write(true).open(&boot).unwrap();
+    let mut reserved = [0; 2];
+    file.read_exact_at(&mut reserved, 14).unwrap();
+    let table = u64::from(u16::from_le_bytes(reserved)) * 512;
+    file.write_all_at(&0x0fff_ffff_u32.to_le_bytes().repeat(LOST), table + 400).unwrap();
+    let parts = [
+        Part { kind: "8300", name: "root", image: &root },
+        Part { kind: "8300", name: "boot", image: &boot },
+    ];
+    let (image, starts) = recipe::gpt(dir.path(), &parts);
+    let peak = peak(&mut program(&["seal"], &image));
+    println!("{} MiB", peak >> 20);
+    assert!((4 << 20..MOST).contains(&peak), "{peak} bytes held");
+    let skip = format!("skip={}", starts[1] >> 20);
+    let words = [&format!("if={}", image.display()), &format!("of={}", boot.display()), &skip];
+    let mut words: Vec<&str> = words.map(String::as_str).to_vec();
+    words.extend(["bs=1M", "count=6656", "conv=sparse"]);
+    succeed("dd", "coreutils", &words);
+    fsck_vfat_clean(&boot);
 }

@@ -42,6 +42,57 @@ fn leftovers_of_a_crash_are_mended() {
     }
 }
 
+/// Runs of them and single ones, over the pages that the table is written in; what lies beside them
+/// is not changed.
+#[test]
+fn lost_clusters_of_every_width_are_freed() {
+    for shape in [SHAPES[0], SHAPES[2], SHAPES[5]] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = image(dir.path(), shape);
+        let disk = Arc::new(Disk::from_file(&path));
+        let mut boot = [0; 512];
+        disk.read_at(0, &mut boot).unwrap();
+        let table = u64::from(u16::from_le_bytes([boot[14], boot[15]])) * 512;
+        let info = open(&disk).info();
+        let end = (info.size / u64::from(info.block_size)).min(30_000) as u32 - 700;
+        let mut lost = 0;
+        for cluster in (2..end).filter(|cluster| cluster % 7 != 0) {
+            let at = table + u64::from(cluster) * u64::from(shape.0) / 8;
+            let len = if shape.0 == 32 { 4 } else { 2 };
+            let mut raw = [0; 4];
+            disk.read_at(at, &mut raw[..len]).unwrap();
+            let old = u32::from_le_bytes(raw);
+            let mask = match (shape.0, cluster % 2) {
+                (12, 0) => 0xfff,
+                (12, _) => 0xfff0,
+                (16, _) => 0xffff,
+                _ => 0x0fff_ffff,
+            };
+            if old & mask != 0 {
+                continue;
+            }
+            // The upper bits of FAT32 are somebody else's.
+            let foreign = if shape.0 == 32 && cluster % 11 == 0 { 0x5000_0000 } else { 0 };
+            let new = old | mask | foreign;
+            disk.write_at(at, &new.to_le_bytes()[..len]).unwrap();
+            lost += 1;
+        }
+        assert!(lost > 500, "{shape:?}: {lost} clusters");
+        let before = snapshot::of_fs(&*open(&disk)).unwrap();
+        let freed = edit(&disk, &options()).finish().unwrap();
+        assert_eq!(freed.bytes, lost * u64::from(info.block_size), "{shape:?}");
+        right(&disk, dir.path());
+        snapshot::assert_same("after", &before, &snapshot::of_fs(&*open(&disk)).unwrap());
+        assert_eq!(open(&disk).info().free, info.free, "{shape:?}");
+        if shape.0 == 32 {
+            let mut raw = [0; 4];
+            let cluster = (2000..end).find(|it| it % 11 == 0 && it % 7 != 0).unwrap();
+            disk.read_at(table + u64::from(cluster) * 4, &mut raw).unwrap();
+            assert_eq!(u32::from_le_bytes(raw), 0x5000_0000);
+        }
+    }
+}
+
 /// Walks a tree that may be anything: never further than it has nodes.
 fn walk(fs: &dyn ReadFs) -> Result<usize, FsError> {
     let mut todo = vec![(fs.root(), GuestPath::root())];

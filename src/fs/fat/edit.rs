@@ -4,6 +4,7 @@
 //! entries, so that `finish` has only to look after what was free before.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::check::{self, Bits};
@@ -66,15 +67,25 @@ pub(super) fn edit(
 impl Editor {
     /// Frees what is marked as in use and belongs to no file.
     fn free_lost(&mut self) -> Result<(), FsError> {
-        let mut lost = Vec::new();
-        self.fat.table.each(&*self.device, &self.fat.geometry, |cluster, link| {
-            if !matches!(link, Link::Free | Link::Bad) && !self.used.has(cluster) {
-                lost.push(cluster);
+        let mut lost = 0;
+        let mut run = 0..0;
+        let clusters = 2..self.fat.geometry.end_cluster();
+        let geometry = &self.fat.geometry;
+        self.fat.table.clear_where(&*self.device, geometry, clusters, |cluster, link| {
+            if matches!(link, Link::Free | Link::Bad) || self.used.has(cluster) {
+                return Ok(false);
             }
-            Ok(())
+            lost += 1;
+            if run.end != cluster {
+                self.zero(run.clone())?;
+                run.start = cluster;
+            }
+            run.end = cluster + 1;
+            Ok(true)
         })?;
-        self.lost = lost.len() as u64;
-        lost.into_iter().try_for_each(|cluster| self.free(cluster))
+        self.zero(run)?;
+        self.lost = lost;
+        Ok(())
     }
 
     fn set(&self, cluster: u32, value: u32) -> Result<(), FsError> {
@@ -85,22 +96,26 @@ impl Editor {
         self.fat.geometry.cluster
     }
 
-    fn zero(&self, cluster: u32) -> Result<(), FsError> {
-        self.device.zero(self.fat.geometry.cluster_at(cluster), self.cluster_size())?;
-        Ok(())
-    }
-
-    fn free(&mut self, cluster: u32) -> Result<(), FsError> {
-        self.set(cluster, 0)?;
-        self.zero(cluster)?;
-        self.lowest_free = self.lowest_free.min(cluster);
+    /// Zeroes clusters that lie side by side.
+    fn zero(&self, clusters: Range<u32>) -> Result<(), FsError> {
+        let len = u64::from(clusters.end.saturating_sub(clusters.start)) * self.cluster_size();
+        if len > 0 {
+            self.device.zero(self.fat.geometry.cluster_at(clusters.start), len)?;
+        }
         Ok(())
     }
 
     /// Frees a chain; 0: none.
     fn free_chain(&mut self, first: u32) -> Result<(), FsError> {
         let chain = self.fat.chain(first, u64::from(self.fat.geometry.clusters))?;
-        chain.into_iter().try_for_each(|cluster| self.free(cluster))
+        for run in chain.chunk_by(|one, next| one + 1 == *next) {
+            let (Some(&first), Some(&last)) = (run.first(), run.last()) else { continue };
+            let clusters = first..last + 1;
+            self.fat.table.clear(&*self.device, &self.fat.geometry, clusters.clone())?;
+            self.zero(clusters)?;
+            self.lowest_free = self.lowest_free.min(first);
+        }
+        Ok(())
     }
 
     /// Takes free clusters and makes a chain of them.
@@ -176,7 +191,7 @@ impl Editor {
             let new = self.allocate(1)?.first().copied();
             let (last, new) = last.zip(new).ok_or(FsError::NoSpace)?;
             self.set(last, new)?;
-            self.zero(new)?;
+            self.zero(new..new + 1)?;
             let len = usize::try_from(self.cluster_size()).unwrap_or_default();
             listing.grow(self.fat.geometry.cluster_at(new), len);
         };
@@ -194,7 +209,7 @@ impl Editor {
     fn new_directory(&mut self, dir: Node) -> Result<u32, FsError> {
         let parent = self.parent_cluster(dir)?;
         let cluster = self.allocate(1)?.first().copied().ok_or(FsError::NoSpace)?;
-        self.zero(cluster)?;
+        self.zero(cluster..cluster + 1)?;
         let now = self.options.now;
         let own = Short::new(b".          ", DIRECTORY, cluster, now);
         let above = Short::new(b"..         ", DIRECTORY, parent, now);

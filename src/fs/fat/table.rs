@@ -1,12 +1,17 @@
 //! The file allocation table: which cluster follows which (Microsoft FAT specification 1.03,
 //! section 5).
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::geometry::{Geometry, Width};
-use crate::block::{ReadBlocks, WriteBlocks};
+use crate::block::{ReadBlocks, WriteBlocks, is_zero};
 use crate::bytes::{le16, le32};
 use crate::fs::FsError;
+
+/// From this many zeroes on the table's bytes are discarded and not written: what most hosts can make
+/// a hole of.
+const HOLE: usize = 4096;
 
 /// Bytes of the table held at once. Divisible by 3 and by 4, so that no entry lies across two.
 const PAGE: u64 = 48 * 1024;
@@ -124,32 +129,62 @@ impl Table {
         cluster: u32,
         value: u32,
     ) -> Result<(), FsError> {
-        let old = self.raw(device, geometry, cluster)?;
         let at = u64::from(cluster) * geometry.width.bits() / 8;
-        match geometry.width {
-            Width::Fat12 => {
-                // The 4 bits that share a byte with this entry are the other entry's.
-                let mut pair = [0; 2];
-                device.read_at(geometry.table_at + at, &mut pair)?;
-                let pair = u16::from_le_bytes(pair);
-                let value = u16::try_from(value & 0xfff).unwrap_or_default();
-                let new = if cluster.is_multiple_of(2) {
-                    pair & 0xf000 | value
-                } else {
-                    pair & 0x000f | value << 4
-                };
-                self.put(device, geometry, at, &new.to_le_bytes())
+        let mut bytes = [0; 4];
+        // The bits that share bytes with this entry are not its own.
+        let bytes = if geometry.width == Width::Fat32 { &mut bytes[..] } else { &mut bytes[..2] };
+        device.read_at(geometry.table_at + at, bytes)?;
+        set_entry(geometry, bytes, 0, cluster, value);
+        self.put(device, geometry, at, bytes)
+    }
+
+    /// Says that clusters side by side are free, in the table that counts.
+    pub(super) fn clear(
+        &self,
+        device: &dyn WriteBlocks,
+        geometry: &Geometry,
+        clusters: Range<u32>,
+    ) -> Result<(), FsError> {
+        self.clear_where(device, geometry, clusters, |_, _| Ok(true))
+    }
+
+    /// Says that those clusters are free which `which` picks, in the table that counts. A page of
+    /// the table is written at a time, whatever is picked in it.
+    pub(super) fn clear_where(
+        &self,
+        device: &dyn WriteBlocks,
+        geometry: &Geometry,
+        clusters: Range<u32>,
+        mut which: impl FnMut(u32, Link) -> Result<bool, FsError>,
+    ) -> Result<(), FsError> {
+        let bits = geometry.width.bits();
+        let per_page = u32::try_from(PAGE * 8 / bits).unwrap_or(u32::MAX);
+        let mut bytes = Vec::new();
+        let mut next = clusters.start;
+        while next < clusters.end {
+            let page = next - next % per_page..(next - next % per_page).saturating_add(per_page);
+            let end = page.end.min(clusters.end);
+            let at = u64::from(next) * bits / 8;
+            let len = (u64::from(end) * bits).div_ceil(8) - at;
+            bytes.resize(usize::try_from(len).unwrap_or_default(), 0);
+            device.read_at(geometry.table_at + at, &mut bytes)?;
+            let mut dirty: Option<Range<usize>> = None;
+            for cluster in next..end {
+                let within = u64::from(cluster) * bits / 8 - at;
+                let raw = entry(geometry, &bytes, within, cluster).unwrap_or_default();
+                if which(cluster, meaning(geometry, raw))? {
+                    let place = set_entry(geometry, &mut bytes, within, cluster, 0);
+                    dirty = Some(dirty.map_or(place.clone(), |it| it.start..place.end));
+                }
             }
-            Width::Fat16 => {
-                let value = u16::try_from(value & 0xffff).unwrap_or_default();
-                self.put(device, geometry, at, &value.to_le_bytes())
+            if let Some(dirty) = dirty
+                && let Some(piece) = bytes.get(dirty.clone())
+            {
+                self.put(device, geometry, at + dirty.start as u64, piece)?;
             }
-            Width::Fat32 => {
-                // The upper 4 bits are not the table's to change.
-                let new = old & 0xf000_0000 | value & 0x0fff_ffff;
-                self.put(device, geometry, at, &new.to_le_bytes())
-            }
+            next = end;
         }
+        Ok(())
     }
 
     /// Writes bytes of the table, and into the page that is held.
@@ -160,7 +195,11 @@ impl Table {
         at: u64,
         bytes: &[u8],
     ) -> Result<(), FsError> {
-        device.write_at(geometry.table_at + at, bytes)?;
+        if bytes.len() >= HOLE && is_zero(bytes) {
+            device.zero(geometry.table_at + at, bytes.len() as u64)?;
+        } else {
+            device.write_at(geometry.table_at + at, bytes)?;
+        }
         let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         let held = page.as_mut().and_then(|(start, held)| {
             let within = usize::try_from(at.checked_sub(*start)?).ok()?;
@@ -187,6 +226,34 @@ fn entry(geometry: &Geometry, bytes: &[u8], within: u64, cluster: u32) -> Option
         Width::Fat16 => le16(bytes, within).map(u32::from),
         Width::Fat32 => le32(bytes, within),
     }
+}
+
+/// Sets the entry of a cluster, which begins `within` these bytes of the table; gives the bytes that
+/// hold it. One past their end is left.
+fn set_entry(
+    geometry: &Geometry,
+    bytes: &mut [u8],
+    within: u64,
+    cluster: u32,
+    value: u32,
+) -> Range<usize> {
+    // Of FAT32 the upper 4 bits are not the table's to change, of FAT12 4 are another entry's.
+    let (mask, shift) = match geometry.width {
+        Width::Fat12 if cluster.is_multiple_of(2) => (0x0fff, 0),
+        Width::Fat12 => (0xfff0, 4),
+        Width::Fat16 => (0xffff, 0),
+        Width::Fat32 => (0x0fff_ffff, 0),
+    };
+    let within = usize::try_from(within).unwrap_or(usize::MAX);
+    let len = if geometry.width == Width::Fat32 { 4 } else { 2 };
+    let place = within..within.saturating_add(len);
+    if let Some(raw) = bytes.get_mut(place.clone()) {
+        let mut old = [0; 4];
+        old[..len].copy_from_slice(raw);
+        let new = u32::from_le_bytes(old) & !mask | value << shift & mask;
+        raw.copy_from_slice(&new.to_le_bytes()[..len]);
+    }
+    place
 }
 
 /// What a raw entry says.
