@@ -102,16 +102,7 @@ const FLAGS: &[Flags] = &[
         ),
     },
     Flags {
-        names: &[
-            "copy",
-            "copy-in",
-            "inject-blnsvr",
-            "inject-qemu-ga",
-            "inject-virtio-win",
-            "move",
-            "tar-in",
-            "upload",
-        ],
+        names: &["copy", "inject-blnsvr", "inject-qemu-ga", "inject-virtio-win", "move", "tar-in"],
         value: Value::One,
         answer: Answer::Refused(CUSTOMIZE),
     },

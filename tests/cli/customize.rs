@@ -371,3 +371,63 @@ fn flags_that_work_on_each_others_results_are_done_and_that_is_said() {
     oracle::e2fsck_clean(&root);
     assert!(debugfs(&root, "cat", "/etc/hosts").ends_with("\n10.0.0.1 b\n"));
 }
+
+#[test]
+fn files_of_the_host_come_along() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+    let place = Place::new();
+    let write = |name: &str, content: &[u8], mode: u32| {
+        fs::write(place.path(name), content).unwrap();
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write("one", b"\x00\xff one", 0o640);
+    fs::create_dir_all(place.path("dir/sub")).unwrap();
+    fs::set_permissions(place.path("dir/sub"), fs::Permissions::from_mode(0o750)).unwrap();
+    write("dir/sub/two", b"two", 0o755);
+    symlink("sub/two", place.path("dir/link")).unwrap();
+    write("large", &vec![1; (4 << 20) + 1], 0o644);
+    let words = [
+        "seal",
+        "--upload=one:/etc/motd",
+        "--upload=one:/opt",
+        "--mkdir=/opt/in",
+        "--copy-in=dir:/opt/in",
+        "--copy-in=dir/sub/two:/opt/in",
+    ];
+    seal(&place, &words, 0);
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    for file in ["/etc/motd", "/opt/one"] {
+        let dumped = place.path("dumped");
+        let how = format!("dump {file} {}", dumped.display());
+        oracle::succeed("debugfs", "e2fsprogs", &["-R", &how, root.to_str().unwrap()]);
+        assert_eq!(fs::read(&dumped).unwrap(), b"\x00\xff one", "{file}");
+    }
+    let me = fs::metadata(place.path("one")).unwrap();
+    let stat = debugfs(&root, "stat", "/opt/one");
+    let owner = format!("User: {:5}   Group: {:5}", me.uid(), me.gid());
+    assert!(stat.contains("Mode:  0640") && stat.contains(&owner), "{owner} {stat}");
+    assert!(debugfs(&root, "stat", "/opt/in/dir/sub").contains("Mode:  0750"));
+    assert!(debugfs(&root, "stat", "/opt/in/dir/sub/two").contains("Mode:  0755"));
+    assert!(debugfs(&root, "stat", "/opt/in/dir/link").contains("dest: \"sub/two\""));
+    assert_eq!(debugfs(&root, "cat", "/opt/in/two"), "two");
+    let sealed = fs::read(place.image()).unwrap();
+    seal(&place, &words, 0);
+    assert_eq!(fs::read(place.image()).unwrap(), sealed);
+    for (flag, part) in [
+        ("--upload=large:/opt", "not supported yet"),
+        ("--upload=dir:/opt", "not a regular file"),
+        ("--upload=none:/opt", "none: "),
+        ("--upload=/dev/null:/opt", "not a regular file"),
+        ("--copy-in=large:/opt", "not supported yet"),
+    ] {
+        let (_, error) = seal(&place, &["audit", flag], 2);
+        assert!(error.contains(part) && error.lines().count() == 1, "{flag}: {error}");
+    }
+    for (flag, part) in
+        [("--copy-in=one:/nowhere", "no directory"), ("--upload=dir/sub/two:/opt/in/dir/sub", "")]
+    {
+        let (text, _) = seal(&place, &["seal", flag], if part.is_empty() { 0 } else { 3 });
+        assert!(text.contains(part), "{text}");
+    }
+}

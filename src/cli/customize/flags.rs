@@ -68,6 +68,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Take more of these from a file, one a line, without the dashes",
         means: Means::File,
     },
+    flag("copy-in", "LOCALPATH:REMOTEDIR", "Bring a file or folder of the host along", copy_in),
     flag("delete", "PATH", "Remove files and directories, wildcards allowed", delete),
     flag("edit", "FILE:EXPR", "Edit a file line by line by s/…/…/ and $_ = \"…\" of Perl", edit),
     flag("firstboot", "SCRIPT", "Have the guest run a script of the host once", script),
@@ -148,6 +149,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "The same as --password",
         means: Means::Password(None),
     },
+    flag("upload", "FILE:DEST", "Bring a file of the host along", upload),
     flag("write", "FILE:CONTENT", "Give a file a content", write),
 ];
 
@@ -208,6 +210,16 @@ fn chown(text: &str) -> Result<Vec<Json>, String> {
         "required": true,
     });
     Ok(vec![json!({ "chown": fields })])
+}
+
+fn copy_in(text: &str) -> Result<Vec<Json>, String> {
+    let (from, to) = pair(text, "LOCALPATH:REMOTEDIR")?;
+    Ok(vec![json!({ "upload": { "from": from, "to": path(to)?, "recursive": true } })])
+}
+
+fn upload(text: &str) -> Result<Vec<Json>, String> {
+    let (from, to) = pair(text, "FILE:DEST")?;
+    Ok(vec![json!({ "upload": { "from": from, "to": path(to)? } })])
 }
 
 fn delete(text: &str) -> Result<Vec<Json>, String> {

@@ -22,6 +22,7 @@ mod symlink;
 mod timezone;
 mod touch;
 mod truncate;
+mod upload;
 mod write;
 
 use std::fmt;
@@ -57,6 +58,7 @@ pub const VERBS: &[Verb] = &[
     empty::VERB,
     write::VERB,
     append::VERB,
+    upload::VERB,
     edit::VERB,
     edit_lines::VERB,
     set_key::VERB,
