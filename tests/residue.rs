@@ -5,6 +5,7 @@ mod kept;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -290,4 +291,46 @@ fn unwritten_blocks_of_a_kept_file_hold_nothing() {
     assert!(!marker::on_disk(&Disk::from_file(&image)).contains(&26));
     let mapped = debugfs::script(&image, false, &[b"dump_extents preallocated".to_vec()]);
     assert!(String::from_utf8_lossy(&mapped[0]).contains("Uninit"));
+}
+
+/// mke2fs writes the superblock and its copies, and leaves the rest of their blocks as it was.
+#[test]
+fn nothing_stays_beside_superblocks() {
+    for args in [
+        &["-t", "ext4", "-b", "4096", "-g", "1024"][..],
+        &["-t", "ext4", "-b", "2048", "-g", "2048"],
+        &["-t", "ext4", "-b", "1024", "-g", "2048"],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let all = [args, &["-L", "root"]].concat();
+        let image = recipe::ext4(dir.path(), &mut root_tree(), &all, 24 << 20);
+        let bytes = fs::read(&image).unwrap();
+        let file = fs::File::options().write(true).open(&image).unwrap();
+        file.write_all_at(&content(35, 1024), 0).unwrap();
+        let block: u64 = args[3].parse().unwrap();
+        let group: u64 = args[5].parse().unwrap();
+        let first = u64::from(block == 1024);
+        let mut copies = 0;
+        for number in 0..(24 << 20) / (block * group) {
+            let at = if number == 0 { 1024 } else { (number * group + first) * block };
+            if bytes[at as usize + 56..][..2] == [0x53, 0xef] {
+                let behind = at + 1024;
+                let len = behind.next_multiple_of(block) - behind;
+                file.write_all_at(&content(27, len as usize), behind).unwrap();
+                copies += 1;
+            }
+        }
+        assert!(copies > 3, "{copies} copies");
+        let before = marker::on_disk(&Disk::from_file(&image));
+        assert_eq!(before.contains(&27), block > 1024);
+        let status = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
+            .args(["seal", "-q", image.to_str().unwrap()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+        oracle::e2fsck_clean(&image);
+        let left = marker::on_disk(&Disk::from_file(&image));
+        assert!(!left.contains(&27), "{args:?}");
+        assert!(left.contains(&35), "the boot loader's bytes stay");
+    }
 }

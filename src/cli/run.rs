@@ -141,6 +141,7 @@ fn report_of(command: Command, opened: &Opened, plan: &Plan) -> Result<Report, F
     residue.extend(out_of_reach(opened, plan));
     let kept = report::kept_by_volumes(&opened.disk, &*opened.image.disk(), plan);
     residue.extend(kept.map_err(|it| Failure::at(&opened.path, it))?);
+    residue.extend(report::hidden_below_mounts(&opened.guests));
     if plan.keep_free_space {
         residue.push("what was deleted before this run, in free space (--keep-free-space)".into());
     }

@@ -145,6 +145,11 @@ impl Directory {
 }
 
 impl ReadFs for Directory {
+    /// Those are the host's own.
+    fn bad_bytes(&self) -> Result<u64, FsError> {
+        Ok(0)
+    }
+
     fn info(&self) -> FsInfo {
         let (unit, size, free) = rustix::fs::fstatvfs(&self.root)
             .map_or((4096, 0, 0), |stat| (stat.f_frsize, stat.f_blocks, stat.f_bavail));

@@ -242,6 +242,10 @@ pub trait ReadFs: Send + Sync {
     /// A symlink's target.
     fn link_target(&self, link: Node) -> Result<Vec<u8>, FsError>;
 
+    /// How many bytes the filesystem's list of bad blocks (clusters) takes out of use: no editor
+    /// writes or zeroes them.
+    fn bad_bytes(&self) -> Result<u64, FsError>;
+
     /// Reads a whole file of at most `limit` bytes.
     ///
     /// # Errors

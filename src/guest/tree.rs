@@ -169,6 +169,8 @@ pub struct Tree {
     /// Which mount covers a directory, by the directory as seen below it. A directory has one
     /// name only, so its node stands for its path.
     points: HashMap<Spot, usize>,
+    /// Mount points whose own directory holds something, which the mount hides.
+    hidden: Vec<GuestPath>,
 }
 
 impl fmt::Debug for Tree {
@@ -196,12 +198,17 @@ impl Tree {
             root_path: GuestPath::root(),
             same_as: None,
         };
-        Self { mounts: vec![root], points: HashMap::new() }
+        Self { mounts: vec![root], points: HashMap::new(), hidden: Vec::new() }
     }
 
     /// The mounts, the root's first, each after those it lies below.
     pub fn mounts(&self) -> &[Mount] {
         &self.mounts
+    }
+
+    /// Mount points whose own directory, which nobody sees below the mount, is not empty.
+    pub fn hidden(&self) -> &[GuestPath] {
+        &self.hidden
     }
 
     /// Shows a filesystem, or a directory of one, at `at`.
@@ -240,6 +247,9 @@ impl Tree {
         let spot = Spot { mount: point.mount, node: point.node };
         self.points.insert(spot, self.mounts.len());
         let at = point.path.clone();
+        if hides {
+            self.hidden.push(at.clone());
+        }
         self.mounts.push(Mount { at: point.path, volume, fs, root, root_path, same_as });
         Ok((at, hides))
     }

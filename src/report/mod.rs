@@ -10,7 +10,7 @@ pub mod text;
 mod words;
 
 pub use inspection::{GuestReport, ImageReport, Inspection, MountReport, VolumeReport};
-pub use residue::kept_by_volumes;
+pub use residue::{hidden_below_mounts, kept_by_volumes};
 pub use run::{
     Command, FreedReport, OperationReport, PathReport, Report, SealReport, StageTime, Totals,
 };

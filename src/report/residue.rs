@@ -1,8 +1,10 @@
-//! What stays readable in the volumes that are edited, because no editor reaches it.
+//! What stays readable in the volumes that are edited, because no editor reaches it, or nobody sees
+//! it.
 
 use super::words::bytes;
 use crate::block::{BlockError, ReadBlocks, reads_as_zero};
-use crate::guest::Disk;
+use crate::guest::{Disk, Guest};
+use crate::path::GuestPath;
 use crate::plan::Plan;
 
 /// What the volumes that a plan edits keep, a line each. `device` is the disk itself.
@@ -30,6 +32,28 @@ pub fn kept_by_volumes(
                 volume.id
             ));
         }
+        match fs.bad_bytes() {
+            Ok(0) => {}
+            Ok(bad) => lines.push(format!(
+                "{} of {} in blocks that are marked as bad: nothing writes them",
+                bytes(bad),
+                volume.id
+            )),
+            Err(error) => {
+                lines.push(format!("blocks of {} that are marked as bad: {error}", volume.id));
+            }
+        }
     }
     Ok(lines)
+}
+
+/// What lies in guests below mount points, a line each.
+pub fn hidden_below_mounts(guests: &[Guest]) -> Vec<String> {
+    let line = |at: &GuestPath| {
+        format!(
+            "what the directory {at} holds below the filesystem that is mounted on it: it is not \
+             looked at; mount the filesystem below alone, empty the directory, and seal again"
+        )
+    };
+    guests.iter().flat_map(|guest| guest.tree.hidden()).map(line).collect()
 }

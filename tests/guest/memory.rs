@@ -164,6 +164,10 @@ impl MemoryFs {
 }
 
 impl ReadFs for MemoryFs {
+    fn bad_bytes(&self) -> Result<u64, FsError> {
+        Ok(0)
+    }
+
     fn info(&self) -> FsInfo {
         FsInfo {
             kind: "memory".into(),

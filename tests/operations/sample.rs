@@ -82,6 +82,10 @@ pub(crate) struct Guarded {
 }
 
 impl ReadFs for Guarded {
+    fn bad_bytes(&self) -> Result<u64, FsError> {
+        self.model.bad_bytes()
+    }
+
     fn info(&self) -> FsInfo {
         FsInfo { uuid: Some(self.uuid.clone()), ..self.model.info() }
     }

@@ -1,7 +1,6 @@
 //! What stays readable in an edited volume is named.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 
 use super::*;
 
@@ -68,4 +67,65 @@ fn what_lies_behind_the_filesystem_of_a_whole_disk() {
     assert_eq!(stays(&image, &["seal"]), [behind("3 TiB", "disk")]);
     File::options().write(true).open(&image).unwrap().set_len(24 << 20).unwrap();
     oracle::e2fsck_clean(&image);
+}
+
+#[test]
+fn what_lies_in_bad_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("bad");
+    fs::write(&list, "5000\n5001\n5010\n").unwrap();
+    let args = ["-t", "ext4", "-b", "4096", "-L", "root", "-l", list.to_str().unwrap()];
+    let root = recipe::ext4(dir.path(), &mut root_tree(), &args, 24 << 20);
+    for block in [5000, 5001, 5010] {
+        write(&root, block * 4096, &content(53, 4096));
+    }
+    let esp = esp(dir.path());
+    let boot = fs::read(&esp).unwrap();
+    let word = |at: usize| u64::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
+    // In both copies of the table, of 16 bits an entry.
+    let (cluster, sectors) = (3000, u64::from(boot[13]));
+    let data = word(14) + 2 * word(22) + word(17) / 16;
+    for copy in 0..2 {
+        write(&esp, (word(14) + copy * word(22)) * 512 + cluster * 2, &[0xf7, 0xff]);
+    }
+    write(&esp, (data + (cluster - 2) * sectors) * 512, &content(54, 512));
+    let parts = [
+        Part { kind: "ef00", name: "esp", image: &esp },
+        Part { kind: "8304", name: "root", image: &root },
+    ];
+    let (image, starts) = recipe::gpt(dir.path(), &parts);
+    let cluster = if sectors == 4 { "2 KiB" } else { panic!("{sectors} sectors in a cluster") };
+    let expected = [
+        format!("{cluster} of part1 in blocks that are marked as bad: nothing writes them"),
+        "12 KiB of part2 in blocks that are marked as bad: nothing writes them".to_owned(),
+    ];
+    assert_eq!(stays(&image, &["seal"]), expected);
+    let left = marker::on_disk(&Disk::from_file(&image));
+    assert!(left.contains(&53) && left.contains(&54));
+    let sealed = fs::read(&image).unwrap();
+    fs::write(&root, &sealed[starts[1] as usize..][..24 << 20]).unwrap();
+    oracle::e2fsck_clean(&root);
+    fs::write(&esp, &sealed[starts[0] as usize..][..12 << 20]).unwrap();
+    oracle::succeed("fsck.vfat", "dosfstools", &["-n", esp.to_str().unwrap()]);
+}
+
+#[test]
+fn what_a_mount_hides() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = root_tree();
+    spec.directory("/boot/efi/EFI");
+    spec.file("/boot/efi/EFI/hidden", content(55, 600));
+    let root = recipe::ext4(dir.path(), &mut spec, &["-t", "ext4", "-L", "root"], 24 << 20);
+    let esp = esp(dir.path());
+    let parts = [
+        Part { kind: "ef00", name: "esp", image: &esp },
+        Part { kind: "8304", name: "root", image: &root },
+    ];
+    let (image, _) = recipe::gpt(dir.path(), &parts);
+    let hidden = "what the directory /boot/efi holds below the filesystem that is mounted on it: it \
+                  is not looked at; mount the filesystem below alone, empty the directory, and seal \
+                  again";
+    assert_eq!(stays(&image, &["audit", "--operations", "hostname"]), [hidden]);
+    assert_eq!(stays(&image, &["seal"]), [hidden]);
+    assert!(marker::on_disk(&Disk::from_file(&image)).contains(&55));
 }

@@ -216,6 +216,10 @@ impl Model {
 }
 
 impl ReadFs for Model {
+    fn bad_bytes(&self) -> Result<u64, FsError> {
+        Ok(0)
+    }
+
     fn info(&self) -> FsInfo {
         FsInfo {
             kind: self.profile.name.to_owned(),

@@ -6,6 +6,8 @@ use super::raw::{high16, high32, low16, low32, put, put16, put32, u16_at, u32_at
 use super::superblock::Superblock;
 use crate::fs::{FsError, Kind, Timestamp};
 
+/// The inode of the bad blocks (`EXT2_BAD_INO`).
+pub const BAD: u32 = 1;
 /// The root directory's inode.
 pub const ROOT: u32 = 2;
 

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use super::features::{compat, incompat, ro_compat};
-use super::inode::{self, Inode, ROOT, Time, kind_of_file_type};
+use super::inode::{self, BAD, Inode, ROOT, Time, kind_of_file_type};
+use super::map::{self, Mapped};
 use super::source::{Source, read_inode};
 use super::superblock::Superblock;
 use super::{attributes, content, directory};
@@ -45,6 +46,24 @@ impl<S: Source> Ext4<S> {
 impl<S: Source> ReadFs for Ext4<S> {
     fn info(&self) -> FsInfo {
         info(self.source.superblock(), self.dirty)
+    }
+
+    /// Whole clusters: what lies beside a bad block is left, too.
+    fn bad_bytes(&self) -> Result<u64, FsError> {
+        let superblock = self.source.superblock();
+        let ratio = u64::from(superblock.cluster_blocks());
+        let mut clusters = 0;
+        let mut next = 0;
+        map::walk(&self.source, &self.source.inode_bytes(BAD)?, map::WHOLE, &mut |mapped| {
+            if let Mapped::Run(run) = mapped {
+                let first = (run.physical / ratio).max(next);
+                let past = (run.physical + run.blocks).div_ceil(ratio);
+                clusters += past.saturating_sub(first);
+                next = past;
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(clusters * ratio * u64::from(superblock.block_size()))
     }
 
     fn root(&self) -> Node {

@@ -314,18 +314,22 @@ impl<'a> Fat<'a> {
         self.geometry.state & 1 != 0 || entry & clean == 0
     }
 
-    /// How many clusters are free.
-    fn free_clusters(&self) -> Result<u64, FsError> {
-        let mut free = 0;
+    /// How many clusters the table says this of.
+    fn clusters_that_are(&self, wanted: Link) -> Result<u64, FsError> {
+        let mut count = 0;
         self.table.each(&*self.device, &self.geometry, |_, link| {
-            free += u64::from(link == Link::Free);
+            count += u64::from(link == wanted);
             Ok(())
         })?;
-        Ok(free)
+        Ok(count)
     }
 }
 
 impl ReadFs for Fat<'_> {
+    fn bad_bytes(&self) -> Result<u64, FsError> {
+        Ok(self.clusters_that_are(Link::Bad)? * self.geometry.cluster)
+    }
+
     fn info(&self) -> FsInfo {
         FsInfo {
             kind: "vfat".to_owned(),
@@ -336,7 +340,7 @@ impl ReadFs for Fat<'_> {
             label: self.label(),
             block_size: u32::try_from(self.geometry.cluster).unwrap_or(u32::MAX),
             size: self.geometry.size,
-            free: self.free_clusters().unwrap_or(0) * self.geometry.cluster,
+            free: self.clusters_that_are(Link::Free).unwrap_or(0) * self.geometry.cluster,
             features: vec![self.geometry.width.name().to_owned()],
             dirty: self.is_dirty(),
             read_only_because: (!self.geometry.mirrored)

@@ -5,10 +5,8 @@ use super::claims::{Owner, RESIZE_INODE};
 use super::store::Store;
 use crate::block::reads_as_zero;
 use crate::fs::FsError;
+use crate::fs::ext4::inode::BAD;
 use crate::fs::ext4::map::Run;
-
-/// The inode of the bad blocks (`EXT2_BAD_INO`).
-const BAD_INODE: u32 = 1;
 
 /// The clusters of one owner, come to in a file's order. Without bigalloc nothing is done; where
 /// earlier free space is kept, what lies in them is checked and left.
@@ -27,7 +25,7 @@ impl<'a> ClusterRest<'a> {
         let ratio = match owner {
             // Nothing touches what lies beside bad blocks, and the reserved descriptors lie beside
             // the filesystem's own blocks, wherever in their clusters.
-            Owner::Inode(BAD_INODE | RESIZE_INODE) => 1,
+            Owner::Inode(BAD | RESIZE_INODE) => 1,
             _ => u64::from(store.superblock.cluster_blocks()),
         };
         Self { store, owner, ratio, end: None }

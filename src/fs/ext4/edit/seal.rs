@@ -5,13 +5,13 @@ use super::claims::{Claims, is_live};
 use super::groups::Of;
 use super::names::Names;
 use super::store::Store;
-use crate::block::Extent;
+use crate::block::{Extent, reads_as_zero};
 use crate::fs::ext4::features::{compat, ro_compat};
 use crate::fs::ext4::group::GroupDescriptor;
 use crate::fs::ext4::inode::Inode;
 use crate::fs::ext4::journal;
 use crate::fs::ext4::source::inode_location;
-use crate::fs::ext4::superblock::{STATE_ORPHAN, STATE_VALID, SUPERBLOCK_AT};
+use crate::fs::ext4::superblock::{STATE_ORPHAN, STATE_VALID, SUPERBLOCK_AT, SUPERBLOCK_LEN};
 use crate::fs::{Freed, FsError, Kind};
 
 /// How much of an inode table is read at a time.
@@ -36,6 +36,7 @@ pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
     let mut freed = store.state().groups.freed;
     if !store.options.keep_free_space {
         discard(store, &mut freed)?;
+        zero_beside_superblocks(store)?;
     }
     // Names and content that were removed went through it once.
     journal::wipe(&store.device)?;
@@ -282,6 +283,25 @@ fn discard(store: &Store, freed: &mut Freed) -> Result<(), FsError> {
         }
     }
     zero(store, pending, freed)
+}
+
+/// Zeroes what lies behind the superblock and its copies in their blocks, which nothing uses: mke2fs
+/// leaves what it finds there. What comes before the first of them is for a boot loader.
+fn zero_beside_superblocks(store: &Store) -> Result<(), FsError> {
+    let superblock = &store.superblock;
+    let block_size = u64::from(superblock.block_size());
+    for number in (0..superblock.group_count()).filter(|it| superblock.group_has_superblock(*it)) {
+        let at = match number {
+            0 => SUPERBLOCK_AT,
+            _ => superblock.group_first_block(number) * block_size,
+        };
+        let behind = at + SUPERBLOCK_LEN as u64;
+        let len = behind.next_multiple_of(block_size) - behind;
+        if !reads_as_zero(&*store.device, behind, len)? {
+            store.device.zero(behind, len)?;
+        }
+    }
+    Ok(())
 }
 
 fn zero(store: &Store, range: Option<(u64, u64)>, freed: &mut Freed) -> Result<(), FsError> {
