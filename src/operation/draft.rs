@@ -324,6 +324,18 @@ impl<'a> Draft<'a> {
         place.read(EDITABLE_BYTES).map(Some).map_err(failed)
     }
 
+    /// The content of the regular file that a path leads to, as [`content`](Self::content); `None`
+    /// where there is none.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn content_at(&mut self, path: &GuestPath) -> Result<Option<Vec<u8>>, StepError> {
+        match self.at(path, true)? {
+            Some(target) => self.content(&target),
+            None => Ok(None),
+        }
+    }
+
     /// A file's length as the steps so far will leave it; 0 for what is no regular file.
     ///
     /// # Errors

@@ -30,31 +30,14 @@ pub(super) enum Place {
     Configuration,
 }
 
-const fn anywhere(
+const fn kind(
+    place: Place,
     name: &'static str,
     help: &'static str,
     anchors: &'static [&'static str],
     pattern: &'static str,
 ) -> SecretKind {
-    SecretKind { name, help, place: Place::Anywhere, anchors, pattern }
-}
-
-const fn text(
-    name: &'static str,
-    help: &'static str,
-    anchors: &'static [&'static str],
-    pattern: &'static str,
-) -> SecretKind {
-    SecretKind { name, help, place: Place::Text, anchors, pattern }
-}
-
-const fn configuration(
-    name: &'static str,
-    help: &'static str,
-    anchors: &'static [&'static str],
-    pattern: &'static str,
-) -> SecretKind {
-    SecretKind { name, help, place: Place::Configuration, anchors, pattern }
+    SecretKind { name, help, place, anchors, pattern }
 }
 
 /// The kind of what [`super::shadow`] finds, and of hashes elsewhere.
@@ -63,7 +46,8 @@ pub(super) const PASSWORD_HASH: &str = "password-hash";
 /// Every kind that is known. The expressions begin where a word does, and find a placeholder such
 /// as `$VARIABLE` or `<token>` nowhere.
 pub const KINDS: &[SecretKind] = &[
-    anywhere(
+    kind(
+        Place::Anywhere,
         "private-key",
         "a private key in PEM, OpenSSH, PGP or PuTTY form",
         &["private key", "putty-user-key-file-", "openvpn static key"],
@@ -71,49 +55,57 @@ pub const KINDS: &[SecretKind] = &[
         // ended by the two characters '\n'.
         r"-----BEGIN (?:[A-Za-z0-9]+ ){0,3}(?:PRIVATE KEY(?: BLOCK)?|Static key V1)-----(?:\s|\\r|\\n)+(?:[A-Z][A-Za-z-]{2,20}:[^\n]{0,200}\n)*\s*[A-Za-z0-9+/=]{16}|PuTTY-User-Key-File-[23]: [a-z]",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "age-key",
         "a private key of age",
         &["age-secret-key-1"],
         r"AGE-SECRET-KEY-1[0-9A-Z]{58}",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "aws-key",
         "an access key of Amazon Web Services",
         &["akia", "asia", "secret_access_key", "secretaccesskey"],
         r#"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b|(?i:secret_?access_?key)["']?\s{0,3}[=:]\s{0,3}["']?[A-Za-z0-9/+]{40}\b"#,
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "azure-key",
         "a storage key or client secret of Azure",
         &["accountkey=", "sharedaccesskey=", "8q~"],
         r"(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{43,86}=|\b[A-Za-z0-9_~.-]{3}8Q~[A-Za-z0-9_~.-]{31,34}\b",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "google-key",
         "an API key, client secret or token of Google",
         &["aiza", "gocspx-", "ya29."],
         r"\bAIza[0-9A-Za-z_-]{35}\b|\bGOCSPX-[0-9A-Za-z_-]{28}\b|\bya29\.[0-9A-Za-z_-]{60,}",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "digitalocean-token",
         "a token of DigitalOcean",
         &["dop_v1_", "doo_v1_", "dor_v1_"],
         r"\bdo[opr]_v1_[a-f0-9]{64}\b",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "github-token",
         "a token of GitHub",
         &["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"],
         r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b|\bgithub_pat_[0-9A-Za-z_]{82}\b",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "gitlab-token",
         "a token of GitLab",
         &["glpat-", "glrt-", "gldt-", "glptt-", "glcbt-"],
         r"\bgl(?:pat|rt|dt|ptt|cbt)-[0-9A-Za-z_-]{20,}",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "slack-token",
         "a token or web hook of Slack",
         &[
@@ -128,31 +120,36 @@ pub const KINDS: &[SecretKind] = &[
         ],
         r"\bxox[abeprs]-[0-9]{6,}-[0-9A-Za-z-]{10,}|\bxapp-[0-9]-[0-9A-Z]{8,}-[0-9A-Za-z-]{20,}|hooks\.slack\.com/services/T[0-9A-Z]{8,}/B[0-9A-Z]{8,}/[0-9A-Za-z]{20,}",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "stripe-key",
         "a live key of Stripe",
         &["sk_live_", "rk_live_"],
         r"\b[rs]k_live_[0-9A-Za-z]{20,}\b",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "package-registry-token",
         "a token of npm, PyPI, RubyGems or Docker Hub",
         &["npm_", "pypi-ageichlwas5vcmc", "rubygems_", "dckr_pat_"],
         r"\bnpm_[0-9A-Za-z]{36}\b|\bpypi-AgEIcHlwaS5vcmc[0-9A-Za-z_-]{50,}|\brubygems_[a-f0-9]{48}\b|\bdckr_pat_[0-9A-Za-z_-]{27}\b",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "ai-service-key",
         "a key of OpenAI, Anthropic or Hugging Face",
         &["t3blbkfj", "sk-ant-", "hf_"],
         r"\bsk-(?:[a-z]+-)?[0-9A-Za-z_-]{20,}T3BlbkFJ[0-9A-Za-z_-]{20,}|\bsk-ant-[a-z0-9]+-[0-9A-Za-z_-]{80,}|\bhf_[A-Za-z]{34}\b",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "vault-token",
         "a token of Vault or Terraform Cloud",
         &["hvs.", "hvb.", "hvr.", ".atlasv1."],
         r"\bhv[bsr]\.[0-9A-Za-z_-]{24,}|\b[0-9A-Za-z]{14}\.atlasv1\.[0-9A-Za-z_-]{60,}",
     ),
-    anywhere(
+    kind(
+        Place::Anywhere,
         "service-token",
         "a token of SendGrid, Telegram, Tailscale, Grafana, New Relic, Shopify, Databricks or Atlassian",
         &[
@@ -161,37 +158,43 @@ pub const KINDS: &[SecretKind] = &[
         ],
         r"\bSG\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z_-]{43}\b|\b[0-9]{8,10}:AA[0-9A-Za-z_-]{33}\b|\btskey-(?:auth|api|client)-[0-9A-Za-z]{8,}-[0-9A-Za-z]{20,}|\bglsa_[0-9A-Za-z]{32}_[a-f0-9]{8}\b|\bglc_eyJ[0-9A-Za-z+/=]{40,}|\bNRAK-[0-9A-Z]{27}\b|\bshp(?:at|ss|ca)_[a-f0-9]{32}\b|\bdapi[a-f0-9]{32}\b|\bATATT3[0-9A-Za-z_=-]{100,}",
     ),
-    text(
+    kind(
+        Place::Text,
         "json-web-token",
         "a signed JSON web token",
         &["eyj"],
         r"\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]{20,}",
     ),
-    text(
+    kind(
+        Place::Text,
         PASSWORD_HASH,
         "a password's hash that can be attacked offline",
         &["$1$", "$5$", "$6$", "$y$", "$7$", "$gy$", "$2a$", "$2b$", "$2x$", "$2y$", "$argon2"],
         r"\$(?:1\$[./0-9A-Za-z]{1,8}\$[./0-9A-Za-z]{22}|5\$(?:rounds=[0-9]+\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|6\$(?:rounds=[0-9]+\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}|g?y\$[./0-9A-Za-z]+\$[./0-9A-Za-z]{1,86}\$[./0-9A-Za-z]{43}|7\$[./0-9A-Za-z]{11,97}\$[./0-9A-Za-z]{43}|2[abxy]\$[0-9]{2}\$[./0-9A-Za-z]{53}|argon2(?:id?|d)\$v=[0-9]+\$[^$\s]{1,64}\$[+/0-9A-Za-z]{11,}\$[+/0-9A-Za-z]{22,})",
     ),
-    configuration(
+    kind(
+        Place::Configuration,
         "kubernetes-key",
         "a client key in a kubeconfig",
         &["client-key-data"],
         r#"client-key-data["']?:\s{0,3}["']?[A-Za-z0-9+/=]{100,}"#,
     ),
-    configuration(
+    kind(
+        Place::Configuration,
         "registry-login",
         "a container registry's login",
         &["\"auth\"", "\"identitytoken\""],
         r#""(?:auth|identitytoken)"\s{0,8}:\s{0,8}"[A-Za-z0-9+/=._-]{8,}""#,
     ),
-    configuration(
+    kind(
+        Place::Configuration,
         "password-in-url",
         "a URL with a user's password",
         &["://"],
         r#"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@"'<>${}\[\]]{0,64}:[^\s/:@"'<>${}%*\[\]]{4,128}@[A-Za-z0-9\[]"#,
     ),
-    configuration(
+    kind(
+        Place::Configuration,
         "password",
         "a password, passphrase, pre-shared or secret key in configuration",
         &[

@@ -44,10 +44,7 @@ impl AuthorizeKey {
     /// The account as the steps so far will leave it.
     fn account(&self, draft: &mut Draft<'_>) -> Result<Option<Account>, StepError> {
         let passwd = GuestPath::root().join(b"etc").join(b"passwd");
-        let text = match draft.at(&passwd, true)? {
-            Some(file) => draft.content(&file)?.unwrap_or_default(),
-            None => Vec::new(),
-        };
+        let text = draft.content_at(&passwd)?.unwrap_or_default();
         let found = parse_accounts(&text).into_iter().find(|it| it.name == self.user);
         if found.is_none() {
             draft.refuse(&passwd, format!("the guest has no user '{}'", self.user));

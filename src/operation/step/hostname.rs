@@ -47,8 +47,7 @@ fn path(text: &str) -> GuestPath {
 
 /// The first line of a file.
 fn first_line(draft: &mut Draft<'_>, file: &str) -> Result<Option<Vec<u8>>, StepError> {
-    let Some(target) = draft.at(&path(file), true)? else { return Ok(None) };
-    let content = draft.content(&target)?.unwrap_or_default();
+    let content = draft.content_at(&path(file))?.unwrap_or_default();
     let line = content.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii();
     Ok((!line.is_empty()).then(|| line.to_vec()))
 }

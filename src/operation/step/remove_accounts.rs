@@ -53,10 +53,7 @@ fn etc(name: &str) -> GuestPath {
 
 /// UID_MIN and UID_MAX of the guest.
 fn range(draft: &mut Draft<'_>) -> Result<(u32, u32), StepError> {
-    let content = match draft.at(&etc("login.defs"), true)? {
-        Some(file) => draft.content(&file)?.unwrap_or_default(),
-        None => Vec::new(),
-    };
+    let content = draft.content_at(&etc("login.defs"))?.unwrap_or_default();
     let text = String::from_utf8_lossy(&content);
     let value = |name: &str| {
         text.lines().rev().find_map(|line| {
