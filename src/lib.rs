@@ -9,6 +9,7 @@ pub mod content;
 pub mod digest;
 pub mod path;
 pub mod printable;
+pub mod problem;
 pub mod text_file;
 
 pub mod block;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::load::Operation;
-use super::problem::{At, LoadError, Problem, did_you_mean};
+use crate::problem::{At, LoadError, Problem, did_you_mean};
 use crate::text_file;
 
 /// `(file, text)` of every file under `operations/`.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::{At, LoadError, Problem, did_you_mean};
 use super::schema::OPERATION;
 use super::shape::{Fields, Reader};
 use super::step::{Propose, Step};
 use super::when::When;
 use super::yaml::{self, Node, Yaml};
 use crate::digest::Digest;
+use crate::problem::{At, LoadError, Problem, did_you_mean};
 
 /// An operation's summary has to fit on a line of a list beside its name.
 const SUMMARY_CHARS: usize = 80;

@@ -15,7 +15,6 @@ pub mod crypt;
 mod draft;
 mod load;
 mod mode;
-mod problem;
 mod reference;
 mod schema;
 mod selection;
@@ -25,6 +24,7 @@ mod targets;
 mod when;
 mod yaml;
 
+pub use crate::problem::{At, LoadError, Problem, nearest};
 pub use action::{Action, Objects, Replaced};
 pub use before::{Seen, Shared, before, seen};
 pub use catalogue::{Catalogue, CatalogueError, load_file};
@@ -32,7 +32,6 @@ pub use draft::{
     CHANGES, Draft, Drafted, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target, Told,
 };
 pub use load::{Class, DescribedStep, Description, Operation, Parameter, ParameterType};
-pub use problem::{At, LoadError, Problem, nearest};
 pub use reference::markdown;
 pub use schema::json_schema;
 pub use selection::{CUSTOMIZE, Selection, not_here};

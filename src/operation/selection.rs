@@ -2,7 +2,7 @@
 
 use super::catalogue::Catalogue;
 use super::load::Operation;
-use super::problem::did_you_mean;
+use crate::problem::did_you_mean;
 
 /// virt-sysprep's operations that are not in the catalogue yet.
 const VIRT_SYSPREP_ONLY: &[&str] = &["fs-uuids", "lvm-uuids", "script"];

@@ -8,12 +8,12 @@ use serde_json::Value as Json;
 
 use super::crypt::Secret;
 use super::mode::{self, ModeChange};
-use super::problem::{At, Problem, did_you_mean};
 use super::step::{VERBS, Verb};
 use super::yaml::{Entry, Node, Yaml};
 use crate::fs::NO_ID;
 use crate::guest::{GuestError, NamePattern, Pattern};
 use crate::path::GuestPath;
+use crate::problem::{At, Problem, did_you_mean};
 
 /// A field of a map.
 #[derive(Debug)]

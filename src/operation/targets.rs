@@ -4,11 +4,11 @@ use std::fmt;
 
 use regex::bytes::Regex;
 
-use super::problem::Problem;
 use super::shape::{Field, Fields, Shape};
 use crate::fs::Kind;
 use crate::guest::NamePattern;
 use crate::path::GuestPath;
+use crate::problem::Problem;
 
 /// The words of `only`.
 const KINDS: &[&str] =

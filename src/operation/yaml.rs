@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
-use super::problem::{At, Problem};
+use crate::problem::{At, Problem};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]

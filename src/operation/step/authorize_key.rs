@@ -6,10 +6,10 @@ use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::guest::{Account, parse_accounts};
 use crate::operation::draft::{Draft, New, Owned};
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
+use crate::problem::Problem;
 
 pub(super) const VERB: Verb = Verb {
     name: "authorize-key",

@@ -6,9 +6,9 @@ use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::operation::draft::{Draft, Owned, Target};
 use crate::operation::mode::ModeChange;
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::{RECURSIVE, Scan, TARGET_FIELDS, Targets};
+use crate::problem::Problem;
 
 pub(super) const VERB: Verb = Verb {
     name: "chmod",

@@ -7,9 +7,9 @@ use regex::bytes::Regex;
 use super::rewrite::rewrite;
 use super::{Propose, StepError, Verb};
 use crate::operation::draft::Draft;
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
+use crate::problem::Problem;
 
 const REPLACE: &[Field] = &[
     Field::required("match", Shape::Regex, "what is replaced, wherever it is found"),

@@ -7,9 +7,9 @@ use regex::bytes::{NoExpand, Regex};
 use super::rewrite::rewrite;
 use super::{Propose, StepError, Verb};
 use crate::operation::draft::Draft;
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Fields, Shape};
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
+use crate::problem::Problem;
 
 const STATEMENT: &[Field] = &[
     Field::optional("match", Shape::Regex, "what is replaced in the line, its line end included"),

@@ -8,10 +8,10 @@ use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::guest::{Init, Packages};
 use crate::operation::draft::Draft;
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
+use crate::problem::Problem;
 
 pub(super) const VERB: Verb = Verb {
     name: "keymap",

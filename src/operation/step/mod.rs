@@ -29,13 +29,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::problem::{At, Problem};
 use super::shape::{Field, Fields, Shape};
 use super::targets::Scan;
 use super::when::{self, When};
 use crate::fs::FsError;
 use crate::guest::GuestError;
 use crate::path::GuestPath;
+use crate::problem::{At, Problem};
 
 /// A verb: its name, its arguments, and how a step is made from them.
 #[derive(Debug)]

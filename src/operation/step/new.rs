@@ -3,9 +3,9 @@
 use super::StepError;
 use crate::fs::{Kind, NO_ID};
 use crate::operation::draft::{Draft, New, Owned, Target};
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Fields, Shape};
 use crate::path::GuestPath;
+use crate::problem::Problem;
 
 /// The arguments of every verb that makes something at one path.
 pub(super) const FIELDS: &[Field] = &[

@@ -6,10 +6,10 @@ use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::operation::crypt::{self, Method, SALT_BYTES, Secret};
 use crate::operation::draft::{Draft, Target};
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Fields, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
+use crate::problem::Problem;
 use crate::text_file;
 
 /// The longest password file, in bytes; its first line counts.

@@ -6,9 +6,9 @@ use regex::bytes::Regex;
 
 use super::{Propose, StepError, Verb};
 use crate::operation::draft::Draft;
-use crate::operation::problem::{Problem, did_you_mean};
 use crate::operation::shape::{Field, Fields, Shape};
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
+use crate::problem::{Problem, did_you_mean};
 use crate::secret::{KINDS, Scanner, Spot};
 
 /// How many findings of one file are told.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::rewrite::rewrite;
 use super::{Propose, StepError, Verb};
 use crate::operation::draft::Draft;
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
+use crate::problem::Problem;
 
 pub(super) const VERB: Verb = Verb {
     name: "set-key",

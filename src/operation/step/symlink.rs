@@ -6,10 +6,10 @@ use super::new::{self, Place};
 use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::operation::draft::{Draft, New};
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, PATH_BYTES, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
+use crate::problem::Problem;
 
 pub(super) const VERB: Verb = Verb {
     name: "symlink",

@@ -7,10 +7,10 @@ use super::write::Write;
 use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::operation::draft::Draft;
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
+use crate::problem::Problem;
 
 pub(super) const VERB: Verb = Verb {
     name: "timezone",

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use super::{Propose, StepError, Verb};
 use crate::fs::{Kind, NO_ID};
 use crate::operation::draft::{Draft, EDITABLE_BYTES, New, Owned, Target};
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
+use crate::problem::Problem;
 
 /// How much one step brings along: a plan holds it, several times over while it is proved.
 const TOTAL_BYTES: u64 = EDITABLE_BYTES;

@@ -11,10 +11,10 @@ use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::guest::{Family, Init};
 use crate::operation::draft::{Draft, New};
-use crate::operation::problem::Problem;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
+use crate::problem::Problem;
 
 const FOLDER: &str = "/usr/lib/sysprep-rs/firstboot";
 const RUNNER: &str = "/usr/lib/sysprep-rs/firstboot/run";

@@ -1,4 +1,4 @@
-//! What is wrong with an operation's file, and where in it.
+//! What is wrong with a file that a user wrote, and where in it.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ impl Problem {
     }
 }
 
-/// Why a file is no operation: every problem found, in the file's order.
+/// Why a file is not what it should be: every problem found, in the file's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
     /// The file as the caller named it.
