@@ -1,8 +1,8 @@
 //! Seals offline disk images before they become templates.
 //!
 //! The layers, each importing only those above it:
-//! [`block`] → [`image`] → [`volume`] → [`fs`] → [`guest`] → [`secret`] → [`operation`] → [`plan`] → [`apply`]
-//! → [`report`]. `tests/layers.rs` enforces it.
+//! [`block`] → [`image`] → [`volume`] → [`fs`] → [`guest`] → [`secret`] → [`seed`] → [`operation`] → [`plan`]
+//! → [`apply`] → [`report`]. `tests/layers.rs` enforces it.
 
 pub mod bytes;
 pub mod content;
@@ -18,6 +18,7 @@ pub mod volume;
 pub mod fs;
 pub mod guest;
 pub mod secret;
+pub mod seed;
 pub mod operation;
 pub mod plan;
 pub mod apply;

@@ -4,8 +4,19 @@ use std::fs;
 use std::path::Path;
 
 /// Lowest first. A layer may import itself, the ones before it, and the base modules.
-const LAYERS: [&str; 10] =
-    ["block", "image", "volume", "fs", "guest", "secret", "operation", "plan", "apply", "report"];
+const LAYERS: [&str; 11] = [
+    "block",
+    "image",
+    "volume",
+    "fs",
+    "guest",
+    "secret",
+    "seed",
+    "operation",
+    "plan",
+    "apply",
+    "report",
+];
 
 fn imports(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
