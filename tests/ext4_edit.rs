@@ -6,6 +6,7 @@ mod clusters;
 mod directories;
 mod groups;
 mod inconsistent;
+mod large;
 mod links;
 mod states;
 

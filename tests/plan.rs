@@ -124,11 +124,12 @@ fn the_digest_before_a_change_tells_of_every_change_since() {
     };
     let remove = |kind| Action::Remove { kind, nodes: 1, bytes: 0 };
     let write = Action::Update {
-        content: Some(b"new".to_vec()),
+        content: Some(b"new".to_vec().into()),
         bytes_before: 3,
         meta: Default::default(),
     };
-    let empty = Action::Update { content: Some(vec![]), bytes_before: 3, meta: Default::default() };
+    let empty =
+        Action::Update { content: Some(vec![].into()), bytes_before: 3, meta: Default::default() };
     type Alterations = &'static [(&'static str, &'static str)];
     let cases: [(&str, Action, Alterations); 5] = [
         (

@@ -2,7 +2,7 @@
 
 use super::way::Way;
 use crate::fs::{EditFs, FsError, Kind, MetaChange, NewKind, NewMeta, Node};
-use crate::operation::{Action, Replaced};
+use crate::operation::{Action, Content, Replaced};
 use crate::path::GuestPath;
 
 /// Makes changes in their order; a directory's own metadata last of all, because each name that
@@ -59,18 +59,19 @@ impl Edits<'_> {
         match action {
             Action::Remove { .. } => self.remove(path),
             Action::CreateFile { content, meta, replaces } => {
-                self.create(path, NewKind::File(content), meta, replaces.as_ref())
+                let node = self.create(path, NewKind::File(b""), meta, replaces.as_ref())?;
+                if content.is_empty() { Ok(()) } else { self.fill(node, content) }
             }
             Action::CreateDirectory { meta, replaces } => {
-                self.create(path, NewKind::Directory, meta, replaces.as_ref())
+                self.create(path, NewKind::Directory, meta, replaces.as_ref()).map(drop)
             }
             Action::CreateSymlink { target, meta, replaces } => {
-                self.create(path, NewKind::Symlink(target), meta, replaces.as_ref())
+                self.create(path, NewKind::Symlink(target), meta, replaces.as_ref()).map(drop)
             }
             Action::Update { content, meta, .. } => {
                 let node = self.node(path)?;
                 if let Some(content) = content {
-                    self.editor.replace(node, content)?;
+                    self.fill(node, content)?;
                 }
                 if *meta != MetaChange::default() {
                     self.editor.set_meta(node, meta)?;
@@ -78,6 +79,10 @@ impl Edits<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn fill(&mut self, file: Node, content: &Content) -> Result<(), FsError> {
+        self.editor.replace_from(file, content.len(), &mut *content.source()?)
     }
 
     fn remove(&mut self, path: &GuestPath) -> Result<(), FsError> {
@@ -98,12 +103,12 @@ impl Edits<'_> {
         kind: NewKind<'_>,
         meta: &NewMeta,
         replaces: Option<&Replaced>,
-    ) -> Result<(), FsError> {
+    ) -> Result<Node, FsError> {
         if replaces.is_some() {
             self.remove(path)?;
         }
         let (dir, name) = self.place(path)?;
-        self.editor.create(dir, name, kind, meta).map(|_| ())
+        self.editor.create(dir, name, kind, meta)
     }
 
     /// The directory of a path and the name in it.

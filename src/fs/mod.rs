@@ -144,6 +144,8 @@ pub enum FsError {
     NoSpace,
     /// This filesystem has no such thing (owners on FAT, a symlink on FAT).
     CannotStore(&'static str),
+    /// What a file was to hold could not be had, and why.
+    Source(String),
     /// A feature or shape we do not handle, by its name.
     Unsupported(String),
     /// The disk is wrong.
@@ -189,6 +191,7 @@ impl fmt::Display for FsError {
             Self::BadName => f.write_str("the filesystem cannot store this name"),
             Self::NoSpace => f.write_str("no space left in the filesystem"),
             Self::CannotStore(what) => write!(f, "the filesystem cannot store {what}"),
+            Self::Source(why) => f.write_str(why),
             Self::Unsupported(what) => write!(f, "not supported: {what}"),
             Self::Corrupt(Corrupt { structure, at, problem }) => {
                 write!(f, "corrupt {structure} at {at}: {problem}")
@@ -280,6 +283,22 @@ pub enum NewKind<'a> {
     Symlink(&'a [u8]),
 }
 
+/// Gives the next bytes of what a file is to hold: all of the slice, or an error.
+pub type Source<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<(), FsError>;
+
+/// A source of these bytes.
+pub fn source_of(content: &[u8]) -> impl FnMut(&mut [u8]) -> Result<(), FsError> {
+    let mut rest = content;
+    move |dst| {
+        let (now, later) = rest
+            .split_at_checked(dst.len())
+            .ok_or_else(|| FsError::Source("the content is shorter than it was said".into()))?;
+        dst.copy_from_slice(now);
+        rest = later;
+        Ok(())
+    }
+}
+
 /// The number that is no user and no group: chown(2) takes it for "leave this one as it is".
 pub const NO_ID: u32 = u32::MAX;
 
@@ -366,7 +385,13 @@ pub trait EditFs: Send {
 
     /// Puts `content` in place of a regular file's content; owner, mode, xattrs and other names
     /// stay. Empty content truncates. Sets mtime and ctime.
-    fn replace(&mut self, file: Node, content: &[u8]) -> Result<(), FsError>;
+    fn replace(&mut self, file: Node, content: &[u8]) -> Result<(), FsError> {
+        self.replace_from(file, content.len() as u64, &mut source_of(content))
+    }
+
+    /// The same with `size` bytes that `source` gives in pieces: memory does not grow with them.
+    /// `NoSpace` before anything is read where there is no room.
+    fn replace_from(&mut self, file: Node, size: u64, source: Source<'_>) -> Result<(), FsError>;
 
     /// Removes a name. When it was the node's last, the node goes too. A directory has to be empty.
     fn remove(&mut self, dir: Node, name: &[u8]) -> Result<(), FsError>;

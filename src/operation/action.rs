@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::content::Content;
 use crate::fs::{Kind, MetaChange, NewMeta};
 
 /// One change of one path. Concrete: no pattern, no expression, nothing left to look up.
@@ -20,8 +21,7 @@ pub enum Action {
     /// Make a regular file where nothing is, or in place of what is there.
     CreateFile {
         /// Its content.
-        #[serde(with = "crate::content::as_text_or_base64")]
-        content: Vec<u8>,
+        content: Content,
         /// Its owner, mode and xattrs.
         meta: NewMeta,
         /// What is removed first.
@@ -50,8 +50,8 @@ pub enum Action {
     /// Change a file's content, or metadata, or both; everything not named stays.
     Update {
         /// The whole new content, or `None` to leave it.
-        #[serde(default, with = "optional_content", skip_serializing_if = "Option::is_none")]
-        content: Option<Vec<u8>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Content>,
         /// How many bytes of content the file had before.
         bytes_before: u64,
         /// Metadata to change.
@@ -99,7 +99,7 @@ impl Action {
             | Self::CreateSymlink { replaces, .. } => replaces.map_or(0, |gone| gone.bytes),
             Self::Update { content: None, .. } => 0,
             Self::Update { content: Some(content), bytes_before, .. } => {
-                bytes_before.saturating_sub(content.len() as u64)
+                bytes_before.saturating_sub(content.len())
             }
         }
     }
@@ -115,26 +115,4 @@ pub struct Replaced {
     pub nodes: u64,
     /// How many bytes of content go.
     pub bytes: u64,
-}
-
-mod optional_content {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(transparent)]
-    struct Bytes(#[serde(with = "crate::content::as_text_or_base64")] Vec<u8>);
-
-    #[allow(clippy::ref_option, reason = "the signature serde asks for")]
-    pub(super) fn serialize<S: Serializer>(
-        content: &Option<Vec<u8>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        content.clone().map(Bytes).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Vec<u8>>, D::Error> {
-        Ok(Option::<Bytes>::deserialize(deserializer)?.map(|bytes| bytes.0))
-    }
 }

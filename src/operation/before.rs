@@ -186,18 +186,35 @@ pub(crate) fn with_content(fs: &dyn ReadFs, node: Node) -> Result<Digest, FsErro
     let mut hasher = blake3::Hasher::new();
     let stat = feed_node(&mut hasher, fs, node)?;
     if stat.kind == Kind::File {
-        let mut piece = vec![0; PIECE];
-        let mut at = 0u64;
-        while at < stat.size {
-            let read = fs.read_at(node, at, &mut piece)?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&piece[..read.min(PIECE)]);
-            at = at.saturating_add(read as u64);
-        }
+        feed_content(&mut hasher, fs, node, stat.size)?;
     }
     Ok(hasher.finalize().into())
+}
+
+/// The digest of a regular file's content alone.
+pub(crate) fn of_content(fs: &dyn ReadFs, node: Node, size: u64) -> Result<Digest, FsError> {
+    let mut hasher = blake3::Hasher::new();
+    feed_content(&mut hasher, fs, node, size)?;
+    Ok(hasher.finalize().into())
+}
+
+fn feed_content(
+    hasher: &mut blake3::Hasher,
+    fs: &dyn ReadFs,
+    node: Node,
+    size: u64,
+) -> Result<(), FsError> {
+    let mut piece = vec![0; PIECE];
+    let mut at = 0u64;
+    while at < size {
+        let read = fs.read_at(node, at, &mut piece)?.min(PIECE);
+        if read == 0 {
+            break;
+        }
+        hasher.update(&piece[..read]);
+        at = at.saturating_add(read as u64);
+    }
+    Ok(())
 }
 
 /// A directory that is still to be read.

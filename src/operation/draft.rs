@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use super::before::{self, Survey};
+use super::content::{Content, HostContent};
 use super::step::StepError;
 use super::targets::Scan;
+use crate::digest::Digest;
 use crate::fs::{FsError, Kind, MetaChange, Stat};
 use crate::guest::{Guest, Place, Unread};
 use crate::path::GuestPath;
@@ -25,6 +27,12 @@ use pending::{After, Original, Pending};
 /// The largest file whose content a step edits or tests. Configuration and login records are
 /// far smaller; a plan holds the new content.
 pub const EDITABLE_BYTES: u64 = 4 << 20;
+
+/// The longest file of the host whose bytes stand in a plan; of a longer one it says where it is.
+const INLINE_BYTES: u64 = 64 << 10;
+
+/// How many bytes of the host's files stand in the plan of one guest: it is held in memory.
+const INLINE_TOTAL: u64 = 4 << 20;
 
 /// How many paths one plan changes at most. A removed directory is one path, so no real guest
 /// comes near, and a hostile one cannot make the plan fill the memory.
@@ -91,7 +99,7 @@ pub struct Kept(BTreeSet<GuestPath>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum New {
     /// A regular file with this content.
-    File(Vec<u8>),
+    File(Content),
     /// A directory.
     Directory,
     /// A symlink to this target.
@@ -128,6 +136,8 @@ pub struct Draft<'a> {
     gone: Vec<GuestPath>,
     refused: Vec<Refused>,
     found: Vec<Told>,
+    /// How many more bytes of the host's files the plan holds.
+    inline_left: u64,
 }
 
 impl<'a> Draft<'a> {
@@ -146,6 +156,7 @@ impl<'a> Draft<'a> {
             gone: Vec::new(),
             refused: Vec::new(),
             found: Vec::new(),
+            inline_left: INLINE_TOTAL,
         };
         draft.walk(scans);
         draft
@@ -304,21 +315,23 @@ impl<'a> Draft<'a> {
         if target.kind != Some(Kind::File) {
             return Ok(None);
         }
-        if let Some(After::File { content: Some(content), .. }) =
-            self.pending.get(&target.path).map(|pending| &pending.after)
-        {
-            return Ok(Some(content.clone()));
+        let failed = |error| StepError::Fs(target.path.clone(), error);
+        if let Some(content) = self.new_content(target) {
+            let size = content.len();
+            if size <= EDITABLE_BYTES {
+                return content.bytes().map(Some).map_err(failed);
+            }
+            self.refuse(&target.path, too_long(size));
+            return Ok(None);
         }
         let Some(place) = &target.place else { return Ok(None) };
-        let failed = |error| StepError::Fs(target.path.clone(), error);
         let stat = place.stat().map_err(failed)?;
         if stat.encrypted {
             self.refuse(&target.path, "encrypted by its filesystem");
             return Ok(None);
         }
         if stat.size > EDITABLE_BYTES {
-            let reason = format!("{} bytes long, more than {EDITABLE_BYTES}", stat.size);
-            self.refuse(&target.path, reason);
+            self.refuse(&target.path, too_long(stat.size));
             return Ok(None);
         }
         place.read(EDITABLE_BYTES).map(Some).map_err(failed)
@@ -336,6 +349,49 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The content that the steps so far give a file, where they do.
+    fn new_content(&self, target: &Target) -> Option<&Content> {
+        match self.pending.get(&target.path).map(|pending| &pending.after) {
+            Some(After::File { content, .. }) => content.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a regular file will hold this, as the steps so far leave it.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn holds(&self, target: &Target, length: u64, digest: Digest) -> Result<bool, StepError> {
+        if target.kind != Some(Kind::File) {
+            return Ok(false);
+        }
+        if let Some(content) = self.new_content(target) {
+            return Ok(content.len() == length && content.digest() == digest);
+        }
+        let Some(place) = &target.place else { return Ok(length == 0) };
+        let failed = |error| StepError::Fs(target.path.clone(), error);
+        let stat = place.stat().map_err(failed)?;
+        if stat.size != length || stat.encrypted {
+            return Ok(false);
+        }
+        Ok(before::of_content(&**place.fs(), place.node, length).map_err(failed)? == digest)
+    }
+
+    /// What a host's file holds, as a plan has it: the bytes of a few small ones, of others where
+    /// they are.
+    ///
+    /// # Errors
+    /// The file changed since, or is gone.
+    pub fn bring(&mut self, host: &HostContent) -> Result<Content, StepError> {
+        let content = Content::Host(host.clone());
+        if host.length > INLINE_BYTES.min(self.inline_left) {
+            return Ok(content);
+        }
+        self.inline_left -= host.length;
+        let bytes = content.bytes().map_err(|error| StepError::Host(error.to_string()))?;
+        Ok(bytes.into())
+    }
+
     /// A file's length as the steps so far will leave it; 0 for what is no regular file.
     ///
     /// # Errors
@@ -344,10 +400,8 @@ impl<'a> Draft<'a> {
         if target.kind != Some(Kind::File) {
             return Ok(0);
         }
-        if let Some(After::File { content: Some(content), .. }) =
-            self.pending.get(&target.path).map(|pending| &pending.after)
-        {
-            return Ok(content.len() as u64);
+        if let Some(content) = self.new_content(target) {
+            return Ok(content.len());
         }
         match &target.place {
             Some(place) => {
@@ -369,6 +423,12 @@ impl<'a> Draft<'a> {
         let Some(place) = &target.place else { return Ok(None) };
         let stat = place.stat().map_err(|error| StepError::Fs(target.path.clone(), error))?;
         Ok(Some(Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid }))
+    }
+
+    /// Whether a volume's filesystem keeps owners and modes; FAT does not.
+    pub fn keeps_owners(&self, volume: &VolumeId) -> bool {
+        let mount = self.guest.tree.mounts().iter().find(|mount| mount.volume == *volume);
+        mount.is_none_or(|mount| mount.fs.info().kind != "vfat")
     }
 
     /// Notes that a path is left alone, and why.
@@ -441,12 +501,13 @@ impl<'a> Draft<'a> {
     pub fn set_content(
         &mut self,
         target: &Target,
-        content: Vec<u8>,
+        content: impl Into<Content>,
         why: impl Into<String>,
     ) -> Result<(), StepError> {
         let Some(owned) = self.owned(target)? else { return Ok(()) };
         let Some(original) = self.original(target, false)? else { return Ok(()) };
-        self.put(target, original, After::File { content: Some(content), owned }, why.into())
+        let content = Some(content.into());
+        self.put(target, original, After::File { content, owned }, why.into())
     }
 
     /// Changes permission bits or owner.
@@ -648,6 +709,11 @@ fn survey(place: &Place) -> Result<Result<Survey, String>, StepError> {
         Err(FsError::Block(error)) => Err(StepError::Fs(place.path.clone(), error.into())),
         Err(error) => Ok(Err(error.to_string())),
     }
+}
+
+/// Why a file is not edited.
+fn too_long(size: u64) -> String {
+    format!("{size} bytes long, more than {EDITABLE_BYTES}")
 }
 
 /// Root's home and those of every account, each once.

@@ -11,6 +11,7 @@
 mod action;
 mod before;
 mod catalogue;
+mod content;
 pub mod crypt;
 mod draft;
 mod load;
@@ -28,6 +29,7 @@ pub use crate::problem::{At, LoadError, Problem, nearest};
 pub use action::{Action, Objects, Replaced};
 pub use before::{Seen, Shared, before, seen};
 pub use catalogue::{Catalogue, CatalogueError, load_file};
+pub use content::{Content, ContentSource, HostContent};
 pub use draft::{
     CHANGES, Draft, Drafted, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target, Told,
 };

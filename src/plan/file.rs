@@ -11,7 +11,7 @@ use crate::operation::Action;
 pub const SCHEMA: u32 = 2;
 
 /// The longest plan there is. 50,000 changes of some 500 bytes are 25 MB; beside them, only files
-/// that an operation rewrites are in a plan, and 4 MiB of each at most.
+/// that an operation rewrites are in a plan, 4 MiB of each at most, and small ones of the host.
 pub const PLAN_BYTES: u64 = 256 << 20;
 
 /// Why a file is no plan.

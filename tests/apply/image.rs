@@ -224,16 +224,19 @@ fn a_plan_for_fat_is_applied_and_proved_by_fatfs() {
     let there = Replaced { kind: Kind::File, nodes: 1, bytes: 0 };
     let wanted = BTreeMap::from([
         (path("/EFI/debian/grub.cfg"), {
-            let content = Some(b"new\n".to_vec());
+            let content = Some(b"new\n".to_vec().into());
             Action::Update { content, bytes_before: 0, meta: MetaChange::default() }
         }),
         (path("/EFI/old"), Action::Remove { kind: Kind::Directory, nodes: 3, bytes: 0 }),
         (path("/EFI/new"), Action::CreateDirectory { meta: meta.clone(), replaces: None }),
         (path("/EFI/new/made here.txt"), {
-            let content = vec![b'n'; 70_000];
+            let content = vec![b'n'; 70_000].into();
             Action::CreateFile { content, meta: meta.clone(), replaces: None }
         }),
-        (path("/goes"), Action::CreateFile { content: vec![1], meta, replaces: Some(there) }),
+        (
+            path("/goes"),
+            Action::CreateFile { content: vec![1].into(), meta, replaces: Some(there) },
+        ),
     ]);
     let image = open(&file, Access::Seal);
     let planned = plan(&image, &wanted);
@@ -409,7 +412,7 @@ fn an_edit_that_is_not_in_the_plan_is_found() {
             (
                 "/etc/two",
                 Action::Update {
-                    content: Some(vec![b'y'; 5000]),
+                    content: Some(vec![b'y'; 5000].into()),
                     bytes_before: 5000,
                     meta: MetaChange::default(),
                 },

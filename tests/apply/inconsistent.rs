@@ -28,7 +28,7 @@ fn a_live_block_that_is_called_free_is_not_discarded() {
     for change in [
         remove(),
         Action::Update {
-            content: Some(vec![1; 100_000]),
+            content: Some(vec![1; 100_000].into()),
             bytes_before: 0,
             meta: Default::default(),
         },

@@ -186,3 +186,45 @@ fn a_fat_filesystem_of_lost_clusters_is_mended_in_little_memory() {
     succeed("dd", "coreutils", &words);
     fsck_vfat_clean(&boot);
 }
+
+/// What a host's file holds is never in memory as a whole, whichever filesystem it goes to.
+#[test]
+fn a_large_file_of_the_host_comes_along_in_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = debian();
+    spec.directory("/boot");
+    spec.file("/etc/fstab", "UUID=1234-ABCD /boot vfat defaults 0 2\n");
+    let root = recipe::ext4(dir.path(), &mut spec, &["-t", "ext4"], 256 << 20);
+    let args = ["-i", "1234ABCD", "-s", "4"];
+    let boot = recipe::fat(dir.path(), &Spec::default(), 32, &args, 200 << 20);
+    let parts = [
+        Part { kind: "8300", name: "root", image: &root },
+        Part { kind: "8300", name: "boot", image: &boot },
+    ];
+    let (image, starts) = recipe::gpt(dir.path(), &parts);
+    let (large, boots) = (dir.path().join("large"), dir.path().join("boots"));
+    fs::write(&large, bytes(7)).unwrap();
+    fs::write(&boots, bytes(8)).unwrap();
+    let to_root = format!("--upload={}:/var", large.display());
+    let to_boot = format!("--upload={}:/boot", boots.display());
+    let peak = peak(&mut program(&["seal", &to_root, &to_boot], &image));
+    println!("{} MiB", peak >> 20);
+    assert!((4 << 20..MOST).contains(&peak), "{peak} bytes held");
+    let part = |file: &Path, at: usize, mib: u64| {
+        let skip = format!("skip={}", starts[at] >> 20);
+        let (from, to) = (format!("if={}", image.display()), format!("of={}", file.display()));
+        let count = format!("count={mib}");
+        succeed("dd", "coreutils", &[&from, &to, &skip, &count, "bs=1M", "conv=sparse"]);
+    };
+    part(&root, 0, 256);
+    e2fsck_clean(&root);
+    let dump = dir.path().join("dump");
+    let command = format!("dump /var/large {}", dump.display());
+    succeed("debugfs", "e2fsprogs", &["-R", &command, root.to_str().unwrap()]);
+    assert!(fs::read(&dump).unwrap() == bytes(7));
+    part(&boot, 1, 200);
+    fsck_vfat_clean(&boot);
+    let words = ["-n", "-o", "-i", boot.to_str().unwrap(), "::boots", dump.to_str().unwrap()];
+    succeed("mcopy", "mtools", &words);
+    assert!(fs::read(&dump).unwrap() == bytes(8));
+}

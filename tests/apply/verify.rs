@@ -9,7 +9,7 @@ use sysprep_rs::apply::{edit, edit_all};
 use sysprep_rs::fs::{
     EditFs, EditOptions, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs, Timestamp, Xattr,
 };
-use sysprep_rs::operation::{Action, Replaced};
+use sysprep_rs::operation::{Action, Content, Replaced};
 use sysprep_rs::path::GuestPath;
 
 use crate::support::model::{Model, ModelEditor, UNIX};
@@ -96,12 +96,12 @@ pub(crate) fn changes(random: &mut Random, fs: &dyn ReadFs) -> BTreeMap<GuestPat
         let action = match (random.below(12), kind) {
             (0, _) => Action::Remove { kind, nodes: 1, bytes: stat.size },
             (1, Kind::File) => Action::Update {
-                content: Some(format!("new content of {path}\n").into_bytes()),
+                content: Some(format!("new content of {path}\n").into_bytes().into()),
                 bytes_before: stat.size,
                 meta: MetaChange::default(),
             },
             (2, Kind::File) => Action::Update {
-                content: Some(Vec::new()),
+                content: Some(Vec::new().into()),
                 bytes_before: stat.size,
                 meta: MetaChange { mode: Some(0o640), ..MetaChange::default() },
             },
@@ -121,19 +121,19 @@ pub(crate) fn changes(random: &mut Random, fs: &dyn ReadFs) -> BTreeMap<GuestPat
             },
             (7, _) => {
                 let replaces = Some(Replaced { kind, nodes: 1, bytes: stat.size });
-                let content = b"in its place\n".to_vec();
+                let content = b"in its place\n".to_vec().into();
                 Action::CreateFile { content, meta: meta(random), replaces }
             }
             (8, _) => {
                 let replaces = Some(Replaced { kind, nodes: 1, bytes: stat.size });
-                let content = b"in a new place\n".to_vec();
+                let content = b"in a new place\n".to_vec().into();
                 let file = Action::CreateFile { content, meta: meta(random), replaces: None };
                 changes.insert(path.join(b"dir1"), file);
                 Action::CreateDirectory { meta: meta(random), replaces }
             }
             (4 | 5, Kind::Directory) => {
                 let meta = meta(random);
-                let content = b"made anew\n".to_vec();
+                let content = b"made anew\n".to_vec().into();
                 changes.insert(
                     path.join(b"new file"),
                     Action::CreateFile { content, meta, replaces: None },
@@ -281,11 +281,11 @@ impl Deviation {
 fn altered(action: &Action) -> Action {
     let mut action = action.clone();
     match &mut action {
-        Action::CreateFile { content, .. } => content[0] ^= 1,
+        Action::CreateFile { content: Content::Inline(content), .. } => content[0] ^= 1,
         Action::CreateDirectory { meta, .. } => meta.uid += 1,
-        Action::Update { content: Some(content), .. } => content.push(b'!'),
+        Action::Update { content: Some(Content::Inline(content)), .. } => content.push(b'!'),
         Action::Update { meta, .. } => meta.gid = Some(78),
-        Action::Remove { .. } | Action::CreateSymlink { .. } => unreachable!("not altered"),
+        _ => unreachable!("not altered"),
     }
     action
 }

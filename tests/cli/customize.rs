@@ -385,7 +385,8 @@ fn files_of_the_host_come_along() {
     fs::set_permissions(place.path("dir/sub"), fs::Permissions::from_mode(0o750)).unwrap();
     write("dir/sub/two", b"two", 0o755);
     symlink("sub/two", place.path("dir/link")).unwrap();
-    write("large", &vec![1; (4 << 20) + 1], 0o644);
+    let large: Vec<u8> = (0..5 << 18_u32).flat_map(|it: u32| it.to_le_bytes()).collect();
+    write("large", &large, 0o644);
     let words = [
         "seal",
         "--upload=one:/etc/motd",
@@ -393,15 +394,19 @@ fn files_of_the_host_come_along() {
         "--mkdir=/opt/in",
         "--copy-in=dir:/opt/in",
         "--copy-in=dir/sub/two:/opt/in",
+        "--upload=large:/opt/in",
+        "--upload=one:/boot/efi/one",
+        "--upload=large:/boot/efi",
     ];
     seal(&place, &words, 0);
     let root = root_filesystem(&place, &place.image(), "qcow2");
     oracle::e2fsck_clean(&root);
-    for file in ["/etc/motd", "/opt/one"] {
+    let one = &b"\x00\xff one"[..];
+    for (file, held) in [("/etc/motd", one), ("/opt/one", one), ("/opt/in/large", &large)] {
         let dumped = place.path("dumped");
         let how = format!("dump {file} {}", dumped.display());
         oracle::succeed("debugfs", "e2fsprogs", &["-R", &how, root.to_str().unwrap()]);
-        assert_eq!(fs::read(&dumped).unwrap(), b"\x00\xff one", "{file}");
+        assert!(fs::read(&dumped).unwrap() == held, "{file}");
     }
     let me = fs::metadata(place.path("one")).unwrap();
     let stat = debugfs(&root, "stat", "/opt/one");
@@ -415,11 +420,10 @@ fn files_of_the_host_come_along() {
     seal(&place, &words, 0);
     assert_eq!(fs::read(place.image()).unwrap(), sealed);
     for (flag, part) in [
-        ("--upload=large:/opt", "not supported yet"),
         ("--upload=dir:/opt", "not a regular file"),
         ("--upload=none:/opt", "none: "),
         ("--upload=/dev/null:/opt", "not a regular file"),
-        ("--copy-in=large:/opt", "not supported yet"),
+        ("--copy-in=none:/opt", "none: "),
     ] {
         let (_, error) = seal(&place, &["audit", flag], 2);
         assert!(error.contains(part) && error.lines().count() == 1, "{flag}: {error}");
@@ -430,4 +434,50 @@ fn files_of_the_host_come_along() {
         let (text, _) = seal(&place, &["seal", flag], if part.is_empty() { 0 } else { 3 });
         assert!(text.contains(part), "{text}");
     }
+}
+
+/// A plan that is saved says where the content is, and what it was.
+#[test]
+fn a_file_that_changed_since_the_plan_leaves_the_image_as_it_is() {
+    let place = Place::new();
+    let content: Vec<u8> = (0..5 << 18_u32).flat_map(|it: u32| it.to_le_bytes()).collect();
+    fs::write(place.path("large"), &content).unwrap();
+    fs::write(place.path("small"), "what is small stands in the plan").unwrap();
+    let words = ["--upload=large:/opt", "--upload=small:/opt", "--save-plan=plan.json"];
+    seal(&place, &[&["audit"][..], &words].concat(), 3);
+    let plan = fs::read_to_string(place.path("plan.json")).unwrap();
+    assert!(plan.len() < 200_000 && plan.contains("what is small"), "{} bytes", plan.len());
+    let named = format!("\"host-file\": \"{}\"", place.path("large").display());
+    assert!(plan.contains(&named), "{plan}");
+    fs::remove_file(place.path("small")).unwrap();
+    let before = fs::read(place.image()).unwrap();
+    let mut other = content.clone();
+    other[5 << 19] ^= 1;
+    for now in [&other[..], &other[..1000]] {
+        fs::write(place.path("large"), now).unwrap();
+        let (_, error) = seal(&place, &["seal", "--plan=plan.json"], 1);
+        assert!(error.contains("/large of the host: it changed since the plan"), "{error}");
+        assert!(error.contains("/opt/large") && error.lines().count() == 1, "{error}");
+        assert!(fs::read(place.image()).unwrap() == before);
+    }
+    fs::remove_file(place.path("large")).unwrap();
+    let (_, error) = seal(&place, &["seal", "--plan=plan.json"], 1);
+    assert!(error.contains("/large of the host: No such file"), "{error}");
+    fs::write(place.path("large"), &content).unwrap();
+    seal(&place, &["seal", "--plan=plan.json"], 0);
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    assert_eq!(debugfs(&root, "cat", "/opt/small"), "what is small stands in the plan");
+}
+
+/// The image stays as it is, and the one line names what does not fit.
+#[test]
+fn what_does_not_fit_into_the_guest_is_an_error() {
+    let place = Place::new();
+    let file = fs::File::create(place.path("huge")).unwrap();
+    file.set_len(200 << 20).unwrap();
+    let before = fs::read(place.image()).unwrap();
+    let (_, error) = seal(&place, &["seal", "--upload=huge:/opt"], 1);
+    assert!(error.contains("/opt/huge") && error.contains("no space left"), "{error}");
+    assert!(fs::read(place.image()).unwrap() == before);
 }

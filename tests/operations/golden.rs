@@ -38,7 +38,12 @@ fn action(action: &Action) -> String {
             format!("remove {kind:?}, {nodes} nodes, {bytes} bytes").to_lowercase()
         }
         Action::CreateFile { content, meta: new, replaces } => {
-            format!("file {} {}{}", text(content), meta(new), in_place_of(replaces.as_ref()))
+            format!(
+                "file {} {}{}",
+                text(&content.bytes().unwrap()),
+                meta(new),
+                in_place_of(replaces.as_ref())
+            )
         }
         Action::CreateDirectory { meta: new, replaces } => {
             format!("directory {}{}", meta(new), in_place_of(replaces.as_ref()))
@@ -49,7 +54,7 @@ fn action(action: &Action) -> String {
         Action::Update { content, meta: MetaChange { mode, uid, gid, .. }, .. } => {
             let mut line = String::from("update");
             if let Some(content) = content {
-                write!(line, " content {}", text(content)).unwrap();
+                write!(line, " content {}", text(&content.bytes().unwrap())).unwrap();
             }
             if let Some(mode) = mode {
                 write!(line, " mode {mode:04o}").unwrap();

@@ -92,7 +92,7 @@ fn removed_and_made_again_is_one_change() {
     let (plan, _) = sealed(Sample::new(tree), &with_steps(steps));
     assert_eq!(changes(&plan), ["/f update", "/g symlink", "/h remove"]);
     let Action::Update { content, meta, .. } = &plan.changes[0].action else { panic!() };
-    assert_eq!(content.as_deref(), Some(&b"new"[..]));
+    assert_eq!(content.as_ref(), Some(&b"new".to_vec().into()));
     assert_eq!((meta.mode, meta.uid, meta.gid), (Some(0o644), Some(0), Some(0)));
 }
 

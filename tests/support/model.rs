@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use sysprep_rs::fs::{
     EditFs, EditOptions, Entry, Freed, FsError, FsInfo, Kind, MetaChange, NewKind, NewMeta, Node,
-    ReadFs, Stat, Timestamp, Xattr,
+    ReadFs, Source, Stat, Timestamp, Xattr,
 };
 
 use crate::support::snapshot::Snapshot;
@@ -395,7 +395,7 @@ impl EditFs for ModelEditor {
         Ok(number)
     }
 
-    fn replace(&mut self, file: Node, content: &[u8]) -> Result<(), FsError> {
+    fn replace_from(&mut self, file: Node, size: u64, source: Source<'_>) -> Result<(), FsError> {
         match &self.model.node(file)?.content {
             Content::File(_) => {}
             Content::Directory(_) => return Err(FsError::IsADirectory),
@@ -403,6 +403,8 @@ impl EditFs for ModelEditor {
         }
         let now = self.now;
         let node = self.model.nodes.get_mut(&file).expect("looked up");
+        let mut content = vec![0; usize::try_from(size).unwrap()];
+        source(&mut content)?;
         node.content = Content::File(content.into());
         node.mtime = now;
         node.ctime = now;

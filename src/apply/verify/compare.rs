@@ -6,9 +6,8 @@ use std::fmt::{self, Debug, Display};
 use super::VerifyLevel;
 use super::expected::Expected;
 use super::witness::{self, Own, Witness};
-use crate::digest::Digest;
 use crate::fs::{FsError, Judge, Kind, MetaChange, NewMeta, Node, Stat, Timestamp, Xattr};
-use crate::operation::Action;
+use crate::operation::{Action, Content};
 use crate::path::{GuestPath, escape};
 
 /// How many findings are kept: one is enough to refuse, a hundred to see what kind they are.
@@ -259,7 +258,7 @@ impl Comparer<'_> {
     fn sibling(&mut self, path: &GuestPath, old: Node, new: Node) {
         self.out.paths += 1;
         if let Some(update) = self.expected.shared.get(&old) {
-            return self.updated(path, update.content.as_deref(), &update.meta);
+            return self.updated(path, update.content.as_ref(), &update.meta);
         }
         self.same_node(path, old, new);
         self.metadata(path, old, new);
@@ -352,7 +351,7 @@ impl Comparer<'_> {
                 }
             }
             Action::CreateFile { content, meta, .. } => {
-                self.created(path, Kind::File, meta.mode, content.len() as u64, meta);
+                self.created(path, Kind::File, meta.mode, content.len(), meta);
                 self.content(path, content);
             }
             Action::CreateDirectory { meta, .. } => {
@@ -370,8 +369,8 @@ impl Comparer<'_> {
                 // Under another of its names the same file may be changed as well.
                 let node = self.before.own.find(path).ok().flatten();
                 match node.and_then(|node| self.expected.shared.get(&node)) {
-                    Some(update) => self.updated(path, update.content.as_deref(), &update.meta),
-                    None => self.updated(path, content.as_deref(), meta),
+                    Some(update) => self.updated(path, update.content.as_ref(), &update.meta),
+                    None => self.updated(path, content.as_ref(), meta),
                 }
             }
         }
@@ -425,15 +424,15 @@ impl Comparer<'_> {
         found.map_err(|error| self.find(path, format_args!("our own reader: {error}"))).ok()
     }
 
-    fn content(&mut self, path: &GuestPath, want: &[u8]) {
+    fn content(&mut self, path: &GuestPath, want: &Content) {
         match self.after(&|judge| witness::content(judge, path)) {
-            Ok(digest) if digest == Digest::of(want) => {}
+            Ok(digest) if digest == want.digest() => {}
             Ok(_) => self.find(path, "the content is not the planned one"),
             Err(error) => self.find(path, format_args!("the content cannot be read: {error}")),
         }
     }
 
-    fn updated(&mut self, path: &GuestPath, content: Option<&[u8]>, meta: &MetaChange) {
+    fn updated(&mut self, path: &GuestPath, content: Option<&Content>, meta: &MetaChange) {
         match self.both(&|judge| judge.stat(path)?.ok_or(FsError::NotFound)) {
             Ok((old, new)) => {
                 self.differs(path, "the kind", &old.kind, &new.kind);
@@ -447,7 +446,7 @@ impl Comparer<'_> {
                 }
                 let directory = old.kind == Some(Kind::Directory);
                 if !directory {
-                    let size = content.map_or(old.size, |content| content.len() as u64);
+                    let size = content.map_or(old.size, Content::len);
                     self.differs(path, "the size", &size, &new.size);
                 }
             }
@@ -521,7 +520,7 @@ impl Comparer<'_> {
     fn unchanged(&mut self, path: &GuestPath, old: Node, new: Node) {
         self.out.paths += 1;
         if let Some(update) = self.expected.shared.get(&old) {
-            return self.updated(path, update.content.as_deref(), &update.meta);
+            return self.updated(path, update.content.as_ref(), &update.meta);
         }
         self.same_node(path, old, new);
         self.metadata(path, old, new);

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::witness::Own;
 use crate::fs::{Kind, MetaChange, Node, Timestamp};
-use crate::operation::Action;
+use crate::operation::{Action, Content};
 use crate::path::GuestPath;
 
 /// What becomes of an object that stays.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Update {
     /// Its new content, where it gets one.
-    pub(super) content: Option<Vec<u8>>,
+    pub(super) content: Option<Content>,
     /// Its metadata that changes.
     pub(super) meta: MetaChange,
 }
 
 impl Update {
     /// This update and then another one, as when a file is changed under two of its names.
-    fn then(&mut self, content: Option<&Vec<u8>>, meta: &MetaChange) {
+    fn then(&mut self, content: Option<&Content>, meta: &MetaChange) {
         let mtime = match content {
             // New content sets the time, whatever was set before.
             Some(_) => meta.mtime,

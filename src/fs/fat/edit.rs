@@ -16,6 +16,7 @@ use super::table::{END, Link};
 use crate::block::{ReadBlocks, WriteBlocks};
 use crate::fs::{
     Corrupt, EditFs, EditOptions, Freed, FsError, MetaChange, NewKind, NewMeta, Node, ReadFs,
+    Source, source_of,
 };
 
 /// A FAT filesystem, open for editing.
@@ -62,6 +63,11 @@ pub(super) fn edit(
     };
     editor.free_lost()?;
     Ok(Box::new(editor))
+}
+
+/// A file's length as an entry holds it.
+fn length(size: u64) -> Result<u32, FsError> {
+    u32::try_from(size).map_err(|_| FsError::CannotStore("a file of 4 GiB or more"))
 }
 
 impl Editor {
@@ -144,18 +150,20 @@ impl Editor {
     }
 
     /// Stores content in clusters of its own; gives the first, 0 for no content.
-    fn store(&mut self, content: &[u8]) -> Result<u32, FsError> {
-        let size = self.cluster_size();
-        let chain = self.allocate(self.fat.clusters_for(content.len() as u64))?;
-        let mut rest = content;
+    fn store(&mut self, size: u32, source: Source<'_>) -> Result<u32, FsError> {
+        let cluster_size = self.cluster_size();
+        let mut left = u64::from(size);
+        let chain = self.allocate(self.fat.clusters_for(left))?;
+        let mut piece = vec![0; cluster_size.min(left) as usize];
         for &cluster in &chain {
-            let len = usize::try_from(size).unwrap_or(usize::MAX).min(rest.len());
-            let (piece, after) = rest.split_at(len);
+            let len = cluster_size.min(left);
+            let piece = &mut piece[..len as usize];
+            source(piece)?;
             let at = self.fat.geometry.cluster_at(cluster);
             self.device.write_at(at, piece)?;
             // What was in the cluster before must not stay behind the file's end.
-            self.device.zero(at + len as u64, size - len as u64)?;
-            rest = after;
+            self.device.zero(at + len, cluster_size - len)?;
+            left -= len;
         }
         Ok(chain.first().copied().unwrap_or(0))
     }
@@ -396,9 +404,9 @@ impl EditFs for Editor {
         }
         let (attributes, cluster, size) = match kind {
             NewKind::File(content) => {
-                let size = u32::try_from(content.len()).map_err(|_| FsError::NoSpace)?;
+                let size = length(content.len() as u64)?;
                 let read_only = if meta.mode & 0o222 == 0 { READ_ONLY } else { 0 };
-                (ARCHIVE | read_only, self.store(content)?, size)
+                (ARCHIVE | read_only, self.store(size, &mut source_of(content))?, size)
             }
             NewKind::Directory => (DIRECTORY, self.new_directory(dir)?, 0),
             NewKind::Symlink(_) => return Err(FsError::CannotStore("symlinks")),
@@ -411,7 +419,7 @@ impl EditFs for Editor {
         Ok(node)
     }
 
-    fn replace(&mut self, file: Node, content: &[u8]) -> Result<(), FsError> {
+    fn replace_from(&mut self, file: Node, size: u64, source: Source<'_>) -> Result<(), FsError> {
         if file == ROOT {
             return Err(FsError::IsADirectory);
         }
@@ -420,10 +428,10 @@ impl EditFs for Editor {
         if short.is_directory() {
             return Err(FsError::IsADirectory);
         }
-        let size = u32::try_from(content.len()).map_err(|_| FsError::NoSpace)?;
+        let size = length(size)?;
         self.free_chain(short.cluster(self.fat.wide()))?;
         self.fat.forget_cursor();
-        short.set_cluster(self.store(content)?);
+        short.set_cluster(self.store(size, source)?);
         short.set_size(size);
         short.set_mtime(self.options.now);
         short.set_attributes(short.attributes() | ARCHIVE);

@@ -6,6 +6,7 @@ use crate::fs::{FsError, Kind, MetaChange, NewMeta, Stat};
 use crate::guest::Place;
 use crate::operation::action::{Action, Objects, Replaced};
 use crate::operation::before::{self, Shared, Survey};
+use crate::operation::content::Content;
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
@@ -24,7 +25,7 @@ pub(super) enum After {
     Absent,
     /// A regular file; without content its own stays.
     File {
-        content: Option<Vec<u8>>,
+        content: Option<Content>,
         owned: Owned,
     },
     Directory {
@@ -146,7 +147,7 @@ impl Pending {
         match &self.after {
             After::Absent | After::Same { .. } => None,
             After::File { content, owned } => Some(Action::CreateFile {
-                content: content.clone().unwrap_or_default(),
+                content: content.clone().unwrap_or_else(|| Vec::new().into()),
                 meta: meta(owned),
                 replaces,
             }),
@@ -168,7 +169,7 @@ impl Pending {
             Some(survey) => Ok(survey.clone()),
             None => before::survey(fs, place.node),
         };
-        let update = |content: Option<Vec<u8>>, meta: MetaChange| {
+        let update = |content: Option<Content>, meta: MetaChange| {
             if content.is_none() && meta == MetaChange::default() {
                 return Ok(None);
             }
@@ -210,12 +211,11 @@ impl Pending {
     }
 }
 
-/// Whether a file holds exactly these bytes.
-fn is_content(original: &Original, content: &[u8]) -> Result<bool, FsError> {
-    if original.stat.size != content.len() as u64 {
-        return Ok(false);
-    }
-    Ok(original.place.read(content.len() as u64)? == content)
+/// Whether a file holds exactly this.
+fn is_content(original: &Original, content: &Content) -> Result<bool, FsError> {
+    let Original { place, stat, .. } = original;
+    Ok(stat.size == content.len()
+        && before::of_content(&**place.fs(), place.node, stat.size)? == content.digest())
 }
 
 fn attribute(to: &mut Vec<usize>, by: &[usize]) {

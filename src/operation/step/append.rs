@@ -61,14 +61,14 @@ impl Propose for Append {
         }
         let Some(target) = self.place.target(draft, true)? else { return Ok(()) };
         match target.kind {
-            None => self.place.make(draft, &target, New::File(self.to(Vec::new())), 0o644),
+            None => self.place.make(draft, &target, New::File(self.to(Vec::new()).into()), 0o644),
             Some(Kind::File) => {
                 let Some(content) = draft.content(&target)? else { return Ok(()) };
                 let longer = self.to(content.clone());
                 if longer != content {
                     draft.set_content(&target, longer, "lines added at its end")?;
                 }
-                self.place.make(draft, &target, New::File(Vec::new()), 0o644)
+                self.place.make(draft, &target, New::File(Vec::new().into()), 0o644)
             }
             Some(_) => {
                 draft.refuse(&target.path, "not a regular file");

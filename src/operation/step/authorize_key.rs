@@ -98,7 +98,7 @@ impl Propose for AuthorizeKey {
         let Some(target) = draft.at(&folder.join(b"authorized_keys"), true)? else { return Ok(()) };
         match target.kind {
             None => {
-                let new = New::File(self.with_keys(Vec::new()));
+                let new = New::File(self.with_keys(Vec::new()).into());
                 draft.create(&target, new, owned(0o600), why)
             }
             Some(Kind::File) => {

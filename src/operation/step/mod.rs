@@ -154,6 +154,8 @@ pub enum StepError {
     Unstable(GuestPath),
     /// More paths than a plan holds.
     TooMany(usize),
+    /// A file of the host cannot be brought along.
+    Host(String),
     /// A password cannot be hashed.
     Password(String),
     /// The tables for finding secrets cannot be made.
@@ -184,7 +186,7 @@ impl fmt::Display for StepError {
                 write!(f, "{path}: the edit matches its own result; write it so that it does not")
             }
             Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
-            Self::Password(why) => f.write_str(why),
+            Self::Host(why) | Self::Password(why) => f.write_str(why),
             Self::Scanner(why) => write!(f, "looking for secrets: {why}"),
         }
     }

@@ -23,7 +23,7 @@ impl Propose for Touch {
         let Some(target) = self.0.target(draft, true)? else { return Ok(()) };
         match target.kind {
             None | Some(crate::fs::Kind::File) => {
-                self.0.make(draft, &target, New::File(Vec::new()), 0o644)
+                self.0.make(draft, &target, New::File(Vec::new().into()), 0o644)
             }
             Some(_) => {
                 draft.refuse(&target.path, "not a regular file");

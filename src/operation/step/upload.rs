@@ -1,22 +1,20 @@
 //! `upload`: brings a file of the host, or a folder with what is in it, into the guest.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::{Propose, StepError, Verb};
 use crate::fs::{Kind, NO_ID};
-use crate::operation::draft::{Draft, EDITABLE_BYTES, New, Owned, Target};
+use crate::operation::content::{self, HostContent};
+use crate::operation::draft::{Draft, New, Owned, Target};
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
 use crate::problem::Problem;
-
-/// How much one step brings along: a plan holds it, several times over while it is proved.
-const TOTAL_BYTES: u64 = EDITABLE_BYTES;
 
 /// How many objects one step brings along.
 const OBJECTS: usize = 10_000;
@@ -26,7 +24,7 @@ const DEPTH: usize = 64;
 
 pub(super) const VERB: Verb = Verb {
     name: "upload",
-    help: "brings a file of the host into the guest, or with 'recursive' a folder (up to 4 MiB); owner and mode come along",
+    help: "brings a file of the host into the guest, or with 'recursive' a folder; owner and mode come along",
     fields: &[&[
         Field::required("from", Shape::Text, "the file of the host"),
         Field::required("to", Shape::Path, "its path in the guest, or a directory that is there"),
@@ -50,8 +48,7 @@ pub(super) const VERB: Verb = Verb {
             (None, None) => return Err(wrong("from", "the whole host".into())),
         };
         let mut objects = Vec::new();
-        let mut left = TOTAL_BYTES;
-        read(from, recursive, vec![name], &mut objects, &mut left)
+        read(from, recursive, vec![name], &mut objects)
             .map_err(|message| wrong("from", message))?;
         Ok(Arc::new(Upload { to: to.map_err(|it| wrong("to", it))?, recursive, objects }))
     },
@@ -61,8 +58,34 @@ pub(super) const VERB: Verb = Verb {
 #[derive(Debug)]
 struct Object {
     names: Vec<Vec<u8>>,
-    new: New,
+    body: Body,
     owned: Owned,
+}
+
+/// What it is.
+#[derive(Debug)]
+enum Body {
+    File(HostFile),
+    Directory,
+    Symlink(Vec<u8>),
+}
+
+/// A file of the host, and what it holds once that was asked for: the same for the plan and for
+/// what proves it.
+#[derive(Debug)]
+struct HostFile {
+    path: PathBuf,
+    content: OnceLock<HostContent>,
+}
+
+impl HostFile {
+    fn content(&self) -> Result<&HostContent, StepError> {
+        if let Some(content) = self.content.get() {
+            return Ok(content);
+        }
+        let content = HostContent::of(&self.path).map_err(StepError::Host)?;
+        Ok(self.content.get_or_init(|| content))
+    }
 }
 
 /// Reads a file, or what is in a folder, a folder before what is in it and each by name.
@@ -71,7 +94,6 @@ fn read(
     recursive: bool,
     names: Vec<Vec<u8>>,
     objects: &mut Vec<Object>,
-    left: &mut u64,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("{}: {error}", path.display());
     let metadata = if recursive { fs::symlink_metadata(path) } else { fs::metadata(path) };
@@ -80,12 +102,15 @@ fn read(
         return Err(format!("{}: more than {OBJECTS} files, or {DEPTH} deep", path.display()));
     }
     let kind = metadata.file_type();
-    let (new, folder) = if kind.is_file() {
-        (New::File(content(path, &metadata, left)?), false)
+    let body = if kind.is_file() {
+        // Whether it may be read is told before anything is looked at.
+        content::open(path).map_err(failed)?;
+        let path = std::path::absolute(path).map_err(failed)?;
+        Body::File(HostFile { path, content: OnceLock::new() })
     } else if kind.is_dir() && recursive {
-        (New::Directory, true)
+        Body::Directory
     } else if kind.is_symlink() {
-        (New::Symlink(fs::read_link(path).map_err(failed)?.as_os_str().as_bytes().to_vec()), false)
+        Body::Symlink(fs::read_link(path).map_err(failed)?.as_os_str().as_bytes().to_vec())
     } else {
         return Err(format!("{}: not a regular file", path.display()));
     };
@@ -94,7 +119,8 @@ fn read(
     if owned.uid == NO_ID || owned.gid == NO_ID {
         return Err(format!("{}: nobody's, by its owner's number", path.display()));
     }
-    objects.push(Object { names: names.clone(), new, owned });
+    let folder = matches!(body, Body::Directory);
+    objects.push(Object { names: names.clone(), body, owned });
     if folder {
         let mut below = fs::read_dir(path)
             .and_then(|entries| {
@@ -105,29 +131,10 @@ fn read(
         for name in below {
             let mut names = names.clone();
             names.push(name.as_bytes().to_vec());
-            read(&path.join(&name), recursive, names, objects, left)?;
+            read(&path.join(&name), recursive, names, objects)?;
         }
     }
     Ok(())
-}
-
-fn content(path: &Path, metadata: &Metadata, left: &mut u64) -> Result<Vec<u8>, String> {
-    let limit = *left;
-    let mut content = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut content))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    let length = content.len() as u64;
-    if length > limit {
-        return Err(format!(
-            "{}: {} bytes long; a plan holds what is brought along, {TOTAL_BYTES} bytes at most, \
-             and more is not supported yet",
-            path.display(),
-            metadata.len()
-        ));
-    }
-    *left -= length;
-    Ok(content)
 }
 
 #[derive(Debug)]
@@ -140,32 +147,42 @@ struct Upload {
 impl Upload {
     fn put(&self, object: &Object, target: Target, draft: &mut Draft<'_>) -> Result<(), StepError> {
         let why = format!("brought to {}", self.to);
-        match (&object.new, target.kind) {
-            (New::File(content), Some(Kind::File)) => {
-                let same = draft.size(&target)? == content.len() as u64
-                    && draft.content(&target)?.as_ref() == Some(content);
-                if !same {
-                    draft.set_content(&target, content.clone(), why.clone())?;
+        let owned = match draft.keeps_owners(&target.volume) {
+            true => object.owned,
+            false => draft.owned(&target)?.unwrap_or(Owned { mode: 0o755, uid: 0, gid: 0 }),
+        };
+        let mut target = target;
+        let new = match (&object.body, target.kind) {
+            (Body::File(file), Some(Kind::File)) => {
+                let host = file.content()?;
+                if !draft.holds(&target, host.length, host.digest)? {
+                    let content = draft.bring(host)?;
+                    draft.set_content(&target, content, why.clone())?;
                 }
-                draft.set_owned(&target, object.owned, why)
+                return draft.set_owned(&target, owned, why);
             }
-            (New::Directory, Some(Kind::Directory)) => draft.set_owned(&target, object.owned, why),
-            (New::Symlink(link), Some(Kind::Symlink))
+            (Body::Directory, Some(Kind::Directory)) => {
+                return draft.set_owned(&target, owned, why);
+            }
+            (Body::Symlink(link), Some(Kind::Symlink))
                 if draft.link_target(&target)?.as_ref() == Some(link) =>
             {
-                draft.set_owned(&target, object.owned, why)
+                return draft.set_owned(&target, owned, why);
             }
-            (New::File(_) | New::Symlink(_), Some(Kind::File | Kind::Symlink)) => {
-                let mut free = target;
-                free.kind = None;
-                draft.create(&free, object.new.clone(), object.owned, why)
+            (Body::File(_) | Body::Symlink(_), Some(Kind::File | Kind::Symlink)) | (_, None) => {
+                target.kind = None;
+                match &object.body {
+                    Body::File(file) => New::File(draft.bring(file.content()?)?),
+                    Body::Directory => New::Directory,
+                    Body::Symlink(link) => New::Symlink(link.clone()),
+                }
             }
             (_, Some(_)) => {
                 draft.refuse(&target.path, "something of another kind is there");
-                Ok(())
+                return Ok(());
             }
-            (_, None) => draft.create(&target, object.new.clone(), object.owned, why),
-        }
+        };
+        draft.create(&target, new, owned, why)
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::new::{self, Place};
 use super::{Propose, StepError, Verb};
+use crate::digest::Digest;
 use crate::fs::Kind;
-use crate::operation::draft::{Draft, EDITABLE_BYTES, New};
+use crate::operation::draft::{Draft, New};
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
@@ -57,18 +58,15 @@ impl Propose for Write {
         let Some(target) = self.place.target(draft, true)? else { return Ok(()) };
         match target.kind {
             Some(Kind::File) if self.exists != Some(false) => {
-                // A file that is too large to be compared is different anyway.
-                let same = draft.size(&target)? == self.content.len() as u64
-                    && self.content.len() as u64 <= EDITABLE_BYTES
-                    && draft.content(&target)?.as_ref() == Some(&self.content);
-                if !same {
+                let (length, digest) = (self.content.len() as u64, Digest::of(&self.content));
+                if !draft.holds(&target, length, digest)? {
                     let why = format!("names {}", self.place.path);
                     draft.set_content(&target, self.content.clone(), why)?;
                 }
-                self.place.make(draft, &target, New::File(Vec::new()), 0o644)
+                self.place.make(draft, &target, New::File(Vec::new().into()), 0o644)
             }
             None if self.exists != Some(true) => {
-                self.place.make(draft, &target, New::File(self.content.clone()), 0o644)
+                self.place.make(draft, &target, New::File(self.content.clone().into()), 0o644)
             }
             Some(kind) if kind != Kind::File => {
                 draft.refuse(&target.path, "not a regular file");

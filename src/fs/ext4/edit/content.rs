@@ -4,17 +4,20 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::store::Store;
-use crate::fs::FsError;
 use crate::fs::ext4::extent::{self, MAX_WRITTEN_LEN, RECORD};
 use crate::fs::ext4::features::incompat;
 use crate::fs::ext4::inode::{BLOCK_AREA_LEN, EXTENTS, INLINE_DATA, Inode};
 use crate::fs::ext4::map::{self, Mapped, Run};
 use crate::fs::ext4::{block_map, xattr};
+use crate::fs::{FsError, Source, source_of};
 
 /// Records in an inode's own `i_block`.
 const ROOT_RECORDS: usize = 4;
 /// Longest content without `large_file`: `i_size` of 31 bits.
 const MAX_SMALL_FILE: u64 = 0x7fff_ffff;
+
+/// How much of a file's content is written at a time: whole blocks of any size.
+const PIECE: u64 = 1 << 20;
 
 /// The most pieces a map that is held in memory may have (64 MiB of them). Files that are only
 /// removed may have more; a directory or a truncated file of so many is no sound one.
@@ -101,34 +104,68 @@ impl Store {
 
     /// Writes the content of an inode that has none.
     pub(super) fn write_content(&self, inode: &mut Inode, content: &[u8]) -> Result<(), FsError> {
-        let size = content.len() as u64;
+        self.write_from(inode, content.len() as u64, &mut source_of(content))
+    }
+
+    /// Writes the content of an inode that has none: `size` bytes of `source`.
+    pub(super) fn write_from(
+        &self,
+        inode: &mut Inode,
+        size: u64,
+        source: Source<'_>,
+    ) -> Result<(), FsError> {
         if size > MAX_SMALL_FILE {
             self.state().large_file = true;
         }
-        if !content.is_empty() && !self.write_inline(inode, content)? {
-            let block_size = self.block_len();
-            let group = self.group_of(inode);
-            let mut runs: Vec<Run> = Vec::new();
-            let mut taken = 0;
-            let mut rest = content;
-            while !rest.is_empty() {
-                let wanted = rest.len().div_ceil(block_size) as u64;
-                let (physical, got) = self.allocate(group, wanted)?;
-                let blocks = got.min(wanted);
-                let bytes =
-                    usize::try_from(blocks).unwrap_or(usize::MAX).saturating_mul(block_size);
-                let (now, later) = rest.split_at(bytes.min(rest.len()));
-                self.write_padded(physical, now, got)?;
-                let logical = runs.last().map_or(0, |run| run.logical + run.blocks);
-                runs.push(Run { logical, physical, blocks, written: true });
-                taken += got * block_size as u64;
-                rest = later;
+        if size > BLOCK_AREA_LEN as u64 {
+            self.write_runs(inode, size, source)?;
+        } else if size > 0 {
+            let mut small = vec![0; size as usize];
+            source(&mut small)?;
+            if !self.write_inline(inode, &small)? {
+                self.write_runs(inode, size, &mut source_of(&small))?;
             }
-            self.charge(inode, taken, 0)?;
-            self.store_map(inode, &runs, Vec::new())?;
         }
         inode.set_size(size);
         Ok(())
+    }
+
+    /// Writes content into clusters of its own.
+    fn write_runs(&self, inode: &mut Inode, size: u64, source: Source<'_>) -> Result<(), FsError> {
+        if size.div_ceil(self.cluster_bytes()) > self.free_clusters() {
+            return Err(FsError::NoSpace);
+        }
+        let block_size = self.block_len() as u64;
+        let group = self.group_of(inode);
+        let mut runs: Vec<Run> = Vec::new();
+        let mut taken = 0;
+        let mut left = size;
+        let mut piece = vec![0; size.min(PIECE) as usize];
+        while left > 0 {
+            let wanted = left.div_ceil(block_size);
+            let (physical, got) = self.allocate(group, wanted)?;
+            let blocks = got.min(wanted);
+            let bytes = left.min(blocks * block_size);
+            let mut done = 0;
+            while done < bytes {
+                let piece = &mut piece[..(bytes - done).min(PIECE) as usize];
+                source(piece)?;
+                let at = done / block_size;
+                done += piece.len() as u64;
+                let blocks = if done < bytes { PIECE / block_size } else { got - at };
+                self.write_padded(physical + at, piece, blocks)?;
+            }
+            let logical = runs.last().map_or(0, |run| run.logical + run.blocks);
+            let run = Run { logical, physical, blocks, written: true };
+            match runs.last_mut().filter(|last| last.physical + last.blocks == physical) {
+                Some(last) => last.blocks += blocks,
+                None => runs.push(run),
+            }
+            taken += got * block_size;
+            left -= bytes;
+        }
+        self.charge(inode, taken, 0)?;
+        self.store_map(inode, &runs, Vec::new())
     }
 
     /// Writes bytes from a block on; what `blocks` blocks hold beyond them becomes zero.

@@ -30,7 +30,7 @@ use super::superblock::Superblock;
 use crate::block::WriteBlocks;
 use crate::bytes::le32;
 use crate::fs::{
-    EditFs, EditOptions, Freed, FsError, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs,
+    EditFs, EditOptions, Freed, FsError, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs, Source,
 };
 
 /// An open edit.
@@ -141,7 +141,7 @@ impl EditFs for Editor {
         Ok(Node(u64::from(made)))
     }
 
-    fn replace(&mut self, file: Node, content: &[u8]) -> Result<(), FsError> {
+    fn replace_from(&mut self, file: Node, size: u64, source: Source<'_>) -> Result<(), FsError> {
         let store = self.store();
         let mut inode = store.inode(self.number(file)?)?;
         match inode.kind() {
@@ -156,7 +156,7 @@ impl EditFs for Editor {
             return Err(FsError::unsupported("changing a file that fs-verity protects"));
         }
         store.release_content(&mut inode)?;
-        store.write_content(&mut inode, content)?;
+        store.write_from(&mut inode, size, source)?;
         inode.set_time(Time::Modify, store.now());
         inode.set_time(Time::Change, store.now());
         store.put_inode(inode);

@@ -10,6 +10,12 @@ use crate::fs::ext4::inode::{Inode, Time};
 use crate::fs::ext4::source::inode_location;
 
 impl Store {
+    /// How many clusters are free.
+    pub(super) fn free_clusters(&self) -> u64 {
+        let state = self.state();
+        state.groups.descriptors().map(|group| u64::from(group.free_clusters())).sum()
+    }
+
     /// Takes up to `blocks` contiguous blocks, as near to the start of `group` as there are any,
     /// `group`'s own first. Gives the first block and how many there are, whole clusters.
     pub(super) fn allocate(&self, group: u32, blocks: u64) -> Result<(u64, u64), FsError> {
@@ -29,6 +35,9 @@ impl Store {
                 let mut from = 0;
                 while let Some((start, len)) = bitmap.free_run(from, wanted) {
                     best = best.or(Some((start, len)));
+                    if descriptor.free_clusters() < wanted {
+                        break;
+                    }
                     if len == wanted {
                         best = Some((start, len));
                         break;

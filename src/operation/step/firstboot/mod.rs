@@ -66,7 +66,7 @@ fn file(draft: &mut Draft<'_>, path: GuestPath, text: &[u8], mode: u16) -> Resul
     let meta = Meta { mode: Some(mode), owner: Some("0".into()), group: Some("0".into()) };
     let place = Place::with(path, meta);
     let Some(target) = place.target(draft, true)? else { return Ok(()) };
-    let new = New::File(text.to_vec());
+    let new = New::File(text.to_vec().into());
     if target.kind.is_some_and(|kind| kind != Kind::File) {
         draft.refuse(&target.path, "not a regular file");
         return Ok(());
