@@ -5,6 +5,7 @@
 //! → [`apply`] → [`report`]. `tests/layers.rs` enforces it.
 
 pub mod bytes;
+pub mod calendar;
 pub mod content;
 pub mod digest;
 pub mod path;

@@ -6,6 +6,7 @@ mod interrupted;
 mod plans;
 mod printed;
 mod secrets;
+mod seed;
 mod virt_sysprep;
 
 use std::fs;

@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 use super::customize::CustomizeArgs;
 use super::failure::Failure;
 use super::secrets::SecretsArgs;
+use super::seed::SeedArgs;
 
 /// Seals offline disk images before they become templates.
 ///
@@ -53,6 +54,12 @@ pub(crate) enum Command {
     ///
     /// Exit code 0: finished, or nothing to do; 1: error, and the log is still there; 2: usage.
     Recover(RecoverArgs),
+    /// Make a volume that tells cloud-init what a machine is to become
+    ///
+    /// The volume is attached to the machine as a CD-ROM or a disk, and needs no network: NoCloud's,
+    /// labelled cidata, or OpenStack's ConfigDrive, labelled config-2. Exit code 0: written; 1:
+    /// error; 2: usage.
+    Seed(SeedArgs),
 }
 
 /// `--json`, for every command.

@@ -3,6 +3,7 @@
 mod args;
 mod attention;
 mod catalogue;
+mod clock;
 mod customize;
 mod explain;
 mod failure;
@@ -16,6 +17,7 @@ mod progress;
 mod recover;
 mod run;
 mod secrets;
+mod seed;
 mod stopwatch;
 mod stray_log;
 mod support;
@@ -79,5 +81,6 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Schema(args) => catalogue::schema(&args),
         Command::Support(args) => support::support(&args),
         Command::Recover(args) => recover::recover(&args),
+        Command::Seed(args) => seed::seed(&args),
     }
 }

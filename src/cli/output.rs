@@ -25,21 +25,7 @@ impl Output {
                 "--output names the image itself; leave it out to seal in place",
             ));
         }
-        if own_files::is_standard_output(path) {
-            return Err(Failure::usage("--output writes a file; for one called '-' write ./-"));
-        }
-        own_files::in_a_folder(path)?;
-        // Asked again when it is written.
-        match path.symlink_metadata() {
-            Ok(it) if it.is_dir() => {}
-            Ok(_) if !args.force => {
-                return Err(Failure::at(path, "the file exists already; --force replaces it"));
-            }
-            Ok(it) if !it.is_file() && !it.is_symlink() => {
-                return Err(Failure::at(path, "--force replaces regular files only"));
-            }
-            _ => {}
-        }
+        own_files::is_free(path, args.force)?;
         let format = match args.output_format.as_deref() {
             Some(name) => Some(name.parse().map_err(|_| {
                 Failure::usage(format!("--output-format '{name}': write raw or qcow2"))

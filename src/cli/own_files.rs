@@ -26,6 +26,23 @@ pub(crate) fn is_standard_output(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
+/// Makes sure that `--output` can write a file there, as far as it can be told before the work is
+/// done; it is asked again when it is written.
+pub(crate) fn is_free(output: &Path, force: bool) -> Result<(), Failure> {
+    if is_standard_output(output) {
+        return Err(Failure::usage("--output writes a file; for one called '-' write ./-"));
+    }
+    in_a_folder(output)?;
+    match output.symlink_metadata() {
+        Ok(it) if it.is_dir() => Ok(()),
+        Ok(_) if !force => Err(Failure::at(output, "the file exists already; --force replaces it")),
+        Ok(it) if !it.is_file() && !it.is_symlink() => {
+            Err(Failure::at(output, "--force replaces regular files only"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes sure that a new file has a folder to stand in.
 pub(crate) fn in_a_folder(file: &Path) -> Result<(), Failure> {
     let folder = match file.parent() {

@@ -1,10 +1,8 @@
 //! `audit` and `seal`.
 
-use std::env;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use sysprep_rs::apply::verify::VerifyLevel;
@@ -14,13 +12,14 @@ use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{self, Access, DECRYPT, ExportOptions, Format, Image, OpenOptions};
 use sysprep_rs::operation::{Operation, Selection, StepError};
 use sysprep_rs::plan::{
-    self, FilesystemFacts, OperationOutcome, Outcome, Plan, PlanError, PlanOptions, TIMES,
+    self, FilesystemFacts, OperationOutcome, Outcome, Plan, PlanError, PlanOptions,
 };
 use sysprep_rs::report::{self, Command, FreedReport, Report, SealReport, text};
 use sysprep_rs::volume::VolumeId;
 
 use super::args::{AuditArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
 use super::attention::Attention;
+use super::clock::now;
 use super::customize::CustomizeArgs;
 use super::failure::Failure;
 use super::opened::Opened;
@@ -116,23 +115,6 @@ fn make_plan(
     keep_free_space: bool,
 ) -> Result<Plan, Failure> {
     opened.plan(operations, now, keep_free_space).map_err(|it| Failure::damaged(&opened.path, it))
-}
-
-/// The time given to what is changed: `SOURCE_DATE_EPOCH`, or the clock in whole seconds.
-fn now() -> Result<Timestamp, Failure> {
-    let seconds = match env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().ok().filter(|it| TIMES.contains(it)).ok_or_else(|| {
-            let (first, last) = (TIMES.start(), TIMES.end());
-            Failure::usage(format!(
-                "SOURCE_DATE_EPOCH='{text}': write seconds since 1970, from {first} to {last}"
-            ))
-        })?,
-        Err(env::VarError::NotPresent) => SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |it| i64::try_from(it.as_secs()).unwrap_or(i64::MAX)),
-        Err(error) => return Err(Failure::usage(format!("SOURCE_DATE_EPOCH: {error}"))),
-    };
-    Ok(Timestamp { seconds, nanos: 0 })
 }
 
 fn report_of(command: Command, opened: &Opened, plan: &Plan) -> Result<Report, Failure> {

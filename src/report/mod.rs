@@ -15,6 +15,7 @@ pub use run::{
     Command, FreedReport, OperationReport, PathReport, Report, SealReport, StageTime, Totals,
 };
 pub use secrets::{SearchReport, SecretReport};
+pub use words::bytes;
 
 /// The number of the JSON's format; a change that a reader could trip over raises it.
 pub const SCHEMA: u32 = 2;

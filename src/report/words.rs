@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// Bytes in binary units with three significant figures: `0 B`, `812 B`, `1.25 KiB`, `340 MiB`.
-pub(crate) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut unit = 0;
     let mut value = count as f64;

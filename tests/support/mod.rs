@@ -1,5 +1,6 @@
 //! What the tests share: reference tools, image recipes, a model filesystem, tree snapshots.
 
+pub(crate) mod cloud_init;
 pub(crate) mod debugfs;
 pub(crate) mod disk;
 pub(crate) mod ext4_shapes;

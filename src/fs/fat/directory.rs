@@ -13,7 +13,7 @@ pub(super) const MAX_BYTES: u64 = 65_536 * SLOT as u64;
 /// The attribute of a file that is not to be written.
 pub(super) const READ_ONLY: u8 = 0x01;
 /// The attribute of the slot that holds the volume's label.
-const LABEL: u8 = 0x08;
+pub(super) const LABEL: u8 = 0x08;
 /// The attribute of a directory.
 pub(super) const DIRECTORY: u8 = 0x10;
 /// The attribute of a file that a backup has not seen.

@@ -8,6 +8,7 @@
 mod check;
 mod directory;
 mod edit;
+mod format;
 mod geometry;
 mod judge;
 mod name;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 
 use super::{FsDriver, FsError, ReadFs};
 use crate::block::{BlockError, Extent, ReadBlocks};
+
+pub use format::{SIZES, format};
 
 /// The driver for FAT12, FAT16 and FAT32.
 pub const DRIVER: FsDriver = FsDriver {
