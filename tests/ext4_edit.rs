@@ -9,6 +9,7 @@ mod inconsistent;
 mod large;
 mod links;
 mod states;
+mod uuid;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
 mod damage;
 mod edits;
 mod residue;
+mod uuid;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -22,7 +22,7 @@ use sysprep_rs::block::{ReadBlocks, WriteBlocks};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest;
 use sysprep_rs::image::{Access, Image, OpenOptions};
-use sysprep_rs::operation::{Catalogue, Selection};
+use sysprep_rs::operation::{Catalogue, Selection, Volumes};
 use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanOptions};
 
 use crate::conformance::drivers::driver;
@@ -438,6 +438,7 @@ fn fixture_plan() -> String {
         now: Timestamp { seconds: 1_700_000_000, nanos: 0 },
         keep_free_space: false,
         filesystems: FilesystemFacts::of(&disk),
+        volumes: Volumes::default(),
     };
     let catalogue = Catalogue::embedded().unwrap();
     let operations = catalogue.select(&Selection::default()).unwrap();

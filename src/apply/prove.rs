@@ -16,7 +16,7 @@ use crate::block::{Extent, Overlay, ReadBlocks, Window, check_file_size_limit};
 use crate::fs::{self, EditOptions, Freed, FsDriver, Judge, Timestamp};
 use crate::guest::Disk;
 use crate::image::{Access, ExportOptions, Exported, Format, Image, export};
-use crate::operation::CUSTOMIZE;
+use crate::operation::{CUSTOMIZE, VolumeAction};
 use crate::path::GuestPath;
 use crate::plan::{Change, Plan, PlanError, PlannedFilesystem};
 use crate::volume::{self as volumes, Layout, VolumeId};
@@ -241,6 +241,16 @@ fn nothing_left(
     };
     let unsettled: Vec<GuestPath> =
         plan.changes.extract_if(.., |it| asked(it)).map(|change| change.path).collect();
+    if let (None, Some(change)) = (plan.changes.first(), plan.volumes.first()) {
+        return Err(ApplyError::NotAsPlanned {
+            volume: change.volume.clone(),
+            findings: at_root([format!(
+                "planning again would change it again ({})",
+                change.operation
+            )]),
+            more: plan.volumes.len() as u64 - 1,
+        });
+    }
     let Some(change) = plan.changes.first() else {
         return Ok(unsettled);
     };
@@ -295,6 +305,9 @@ impl<'a> Pair<'a> {
             Some((old, new)) => (Some(&**old), Some(&**new)),
             None => (None, None),
         };
+        let renewed = plan.volumes.iter().find(|change| change.volume == **id);
+        // Another UUID changes what every object's checksum begins with.
+        let level = if renewed.is_some() { level.at_least(VerifyLevel::Names) } else { level };
         let changes = plan
             .changes
             .iter()
@@ -309,8 +322,12 @@ impl<'a> Pair<'a> {
         if !findings.is_empty() {
             return Err(self.wrong_result(findings, more)?);
         }
-        if old.info().uuid != new.info().uuid || old.info().label != new.info().label {
-            let problem = "the filesystem's UUID or label changed".to_owned();
+        let uuid = match renewed.map(|change| &change.action) {
+            Some(VolumeAction::SetUuid { to, .. }) => Some(to.clone()),
+            None => old.info().uuid,
+        };
+        if new.info().uuid != uuid || old.info().label != new.info().label {
+            let problem = "the filesystem's UUID or label is not the planned one".to_owned();
             return Err(self.not_as_planned(at_root([problem]), 0));
         }
         let by = if judges.is_some() { driver.judge_name } else { "this program's own reader" };

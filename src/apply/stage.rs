@@ -11,9 +11,10 @@ use super::edit::edit_all;
 use super::recover::{self, Pending};
 use super::{ApplyError, Changed};
 use crate::block::{Overlay, WindowMut, WriteBlocks};
-use crate::fs::{self, EditFs, EditOptions, Freed};
+use crate::fs::{self, EditFs, EditOptions, Freed, UuidChange};
 use crate::image::{Access, Image};
-use crate::plan::{self, Change, Plan, PlannedFilesystem};
+use crate::operation::VolumeAction;
+use crate::plan::{self, Change, Plan, PlannedFilesystem, VolumeChange};
 use crate::volume::{self, Layout, Volume, VolumeId};
 
 /// How long each stage of a run took.
@@ -112,6 +113,9 @@ pub fn stage_in<'a>(
         })?;
         freed.push((volume.clone(), by));
     }
+    for change in &plan.volumes {
+        change_volume(&disk, &layout, change)?;
+    }
     drop(disk);
     let overlay = staged.finish()?;
     let timings = Timings { stage: started.elapsed(), ..Timings::default() };
@@ -152,6 +156,13 @@ fn belongs(image: &Image, layout: &Layout, plan: &Plan) -> Result<(), ApplyError
     if let Some(twice) = plan.changes.iter().find(|it| !paths.insert((&it.volume, &it.fs_path))) {
         return Err(ApplyError::WrongImage(format!("the plan changes {} twice", twice.path)));
     }
+    for VolumeChange { volume, action: VolumeAction::SetUuid { from, .. }, .. } in &plan.volumes {
+        let planned = plan.filesystems.iter().find(|it| it.volume == *volume);
+        if planned.is_none_or(|it| it.uuid.as_ref() != Some(from)) {
+            let problem = format!("the plan changes the UUID of {volume} and does not edit it");
+            return Err(ApplyError::WrongImage(problem));
+        }
+    }
     Ok(())
 }
 
@@ -162,6 +173,30 @@ pub(super) fn volume<'a>(layout: &'a Layout, id: &VolumeId) -> Result<&'a Volume
         .iter()
         .find(|volume| volume.id == *id)
         .ok_or_else(|| ApplyError::WrongImage(format!("there is no volume {id}")))
+}
+
+/// Makes a change of a volume as a whole, on which every other change was made.
+fn change_volume(
+    disk: &Arc<dyn WriteBlocks>,
+    layout: &Layout,
+    change: &VolumeChange,
+) -> Result<(), ApplyError> {
+    let id = &change.volume;
+    let at = volume(layout, id)?;
+    let failed = |source| ApplyError::Fs { volume: id.clone(), path: None, source };
+    let window = WindowMut::new(disk.clone(), at.start, at.len).map_err(|it| failed(it.into()))?;
+    let window: Arc<dyn WriteBlocks> = Arc::new(window);
+    match &change.action {
+        VolumeAction::SetUuid { to, .. } => {
+            let driver = fs::probe(&*window).map_err(failed)?;
+            let Some(UuidChange { set, .. }) = driver.and_then(|driver| driver.uuid) else {
+                return Err(ApplyError::WrongImage(format!(
+                    "{id} holds nothing whose UUID can change"
+                )));
+            };
+            set(&window, to).map_err(failed)
+        }
+    }
 }
 
 /// Opens a planned filesystem for editing, once it is the one that was planned for.

@@ -1,16 +1,22 @@
 //! An image, opened to be looked at: its disk, filesystems and guests.
 
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use sysprep_rs::apply::{self, Recovery};
+use sysprep_rs::digest::Digest;
 use sysprep_rs::fs::{Kind, Timestamp};
 use sysprep_rs::guest::{Disk, Guest, Walk};
 use sysprep_rs::image::{Access, Format, Image, OpenOptions};
-use sysprep_rs::operation::Operation;
+use sysprep_rs::operation::{Operation, Volumes};
 use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanError, PlanOptions};
 use sysprep_rs::report::text::Visit;
 use sysprep_rs::report::{ImageReport, Inspection};
+use sysprep_rs::volume::VolumeId;
 
 use super::args::OpenArgs;
 use super::failure::Failure;
@@ -22,6 +28,8 @@ pub(crate) struct Opened {
     pub(crate) image: Image,
     pub(crate) disk: Disk,
     pub(crate) guests: Vec<Guest>,
+    /// What new UUIDs are made of.
+    pub(crate) seed: [u8; 32],
     /// What makes one doubt that the image is in the format it was said to be in.
     pub(crate) doubt: Option<&'static str>,
 }
@@ -47,15 +55,18 @@ impl Opened {
         }
         let doubt = doubt(&image);
         let (disk, guests) = look(&path, &image)?;
-        Ok(Self { path, image, disk, guests, doubt })
+        let seed = seed().map_err(|it| Failure::new(format!("/dev/urandom: {it}")))?;
+        Ok(Self { path, image, disk, guests, seed, doubt })
     }
 
-    /// Works out what the operations change in the guests.
+    /// Works out what the operations change in the guests. `settled` are the new UUIDs of a plan that
+    /// is made again.
     pub(crate) fn plan(
         &self,
         operations: &[Operation],
         now: Timestamp,
         keep_free_space: bool,
+        settled: BTreeMap<VolumeId, (String, String)>,
     ) -> Result<Plan, PlanError> {
         let image = ImageFacts {
             format: self.image.format().to_string(),
@@ -63,7 +74,8 @@ impl Opened {
             disk_uuid: self.disk.layout.disk_uuid.clone(),
         };
         let filesystems = FilesystemFacts::of(&self.disk);
-        let options = PlanOptions { image, now, keep_free_space, filesystems };
+        let volumes = Volumes::of(&self.disk, self.seed, settled);
+        let options = PlanOptions { image, now, keep_free_space, filesystems, volumes };
         plan::plan(&self.guests, operations, &options)
     }
 
@@ -103,6 +115,17 @@ impl Opened {
         found.warnings.extend(self.doubt.map(str::to_owned));
         found
     }
+}
+
+/// Where new UUIDs come from: the same with the same `SOURCE_DATE_EPOCH`, and else random.
+fn seed() -> io::Result<[u8; 32]> {
+    if let Some(epoch) = env::var_os("SOURCE_DATE_EPOCH") {
+        let text = [b"SOURCE_DATE_EPOCH=", epoch.as_encoded_bytes()].concat();
+        return Ok(*Digest::of(&text).as_bytes());
+    }
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
 }
 
 /// A qcow2 file begins with these four bytes, whatever `--format` says.

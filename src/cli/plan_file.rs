@@ -77,7 +77,7 @@ impl Approved {
         folders: &[PathBuf],
     ) -> Result<Self, Failure> {
         let again = operations(&plan, folders)?.and_then(|operations| {
-            match opened.plan(&operations, plan.now, plan.keep_free_space) {
+            match opened.plan(&operations, plan.now, plan.keep_free_space, plan.new_uuids()) {
                 Ok(again) => Ok((operations, again)),
                 Err(error) => Err(error.to_string()),
             }
@@ -86,14 +86,15 @@ impl Approved {
             Ok((operations, again)) => {
                 // A plan that was shortened by hand leaves on purpose what its operations would
                 // change.
-                let operations = if again.changes == plan.changes {
+                let operations = if again.changes == plan.changes && again.volumes == plan.volumes {
                     Ok(operations)
                 } else {
                     Err("the plan is not all that its operations would change".into())
                 };
                 let changes = attributed(&plan.changes, &again.changes);
                 let filesystems = plan.filesystems.clone();
-                (operations, Some(Plan { changes, filesystems, ..again }))
+                let volumes = plan.volumes.clone();
+                (operations, Some(Plan { changes, volumes, filesystems, ..again }))
             }
             Err(why) => (Err(why), None),
         };

@@ -1,5 +1,6 @@
 //! `audit` and `seal`.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use sysprep_rs::apply::{self, ApplyError, Committed, Pending, REPAIR, Replan};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{self, Access, DECRYPT, ExportOptions, Format, Image, OpenOptions};
-use sysprep_rs::operation::{Operation, Selection, StepError};
+use sysprep_rs::operation::{Operation, Selection, StepError, Volumes};
 use sysprep_rs::plan::{
     self, FilesystemFacts, OperationOutcome, Outcome, Plan, PlanError, PlanOptions,
 };
@@ -114,7 +115,10 @@ fn make_plan(
     now: Timestamp,
     keep_free_space: bool,
 ) -> Result<Plan, Failure> {
-    opened.plan(operations, now, keep_free_space).map_err(|it| Failure::damaged(&opened.path, it))
+    let settled = BTreeMap::new();
+    opened
+        .plan(operations, now, keep_free_space, settled)
+        .map_err(|it| Failure::damaged(&opened.path, it))
 }
 
 fn report_of(command: Command, opened: &Opened, plan: &Plan) -> Result<Report, Failure> {
@@ -264,6 +268,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
             now: plan.now,
             keep_free_space: plan.keep_free_space,
             filesystems: FilesystemFacts::of(disk),
+            volumes: Volumes::of(disk, opened.seed, plan.new_uuids()),
         };
         let guests = disk
             .guests()

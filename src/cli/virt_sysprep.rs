@@ -98,7 +98,7 @@ const FLAGS: &[Flags] = &[
         value: Value::One,
         answer: Answer::Refused(
             "nothing is mounted that a script could work on; write an operation of your own \
-             (--operations-dir)",
+             (--operations-dir), or have the guest run it at its first boot (--firstboot)",
         ),
     },
     Flags {

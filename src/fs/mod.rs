@@ -460,7 +460,24 @@ pub struct FsDriver {
     pub judge_name: &'static str,
     /// Checks the filesystem's accounts without walking its tree, where we can.
     pub check: Option<CheckFn>,
+    /// Gives the filesystem another UUID, where we can.
+    pub uuid: Option<UuidChange>,
 }
+
+/// How a filesystem gets another UUID (or what `blkid` shows as one).
+#[derive(Clone, Copy)]
+pub struct UuidChange {
+    /// Why it keeps the one it has, where it does.
+    pub fixed: fn(&FsInfo) -> Option<String>,
+    /// A new one, made of random bytes, as `blkid` prints it.
+    pub made_of: fn(&[u8; 32]) -> String,
+    /// Sets it on a staged device, once an editor's [`finish`](EditFs::finish) returned: its
+    /// superblock, the copies of that, and every checksum that it is part of.
+    pub set: SetUuidFn,
+}
+
+/// Sets a filesystem's UUID.
+pub type SetUuidFn = fn(&Arc<dyn WriteBlocks>, &str) -> Result<(), FsError>;
 
 /// Opens a filesystem for reading.
 pub type OpenFn = fn(Arc<dyn ReadBlocks>) -> Result<Box<dyn ReadFs>, FsError>;

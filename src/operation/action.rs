@@ -60,6 +60,19 @@ pub enum Action {
     },
 }
 
+/// One change of a volume as a whole. Concrete, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum VolumeAction {
+    /// Give its filesystem another UUID.
+    SetUuid {
+        /// The one it has, as `blkid` prints it.
+        from: String,
+        /// The one it gets.
+        to: String,
+    },
+}
+
 /// How many objects a change is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

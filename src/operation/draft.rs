@@ -20,9 +20,12 @@ mod follow;
 mod pending;
 mod removal;
 mod search;
+mod volumes;
 
 pub use pending::Proposal;
 use pending::{After, Original, Pending};
+pub(crate) use volumes::Renewal;
+pub use volumes::{Surroundings, VolumeProposal};
 
 /// The largest file whose content a step edits or tests. Configuration and login records are
 /// far smaller; a plan holds the new content.
@@ -37,6 +40,9 @@ const INLINE_TOTAL: u64 = 4 << 20;
 /// How many paths one plan changes at most. A removed directory is one path, so no real guest
 /// comes near, and a hostile one cannot make the plan fill the memory.
 pub const CHANGES: usize = 50_000;
+
+/// How much of a file is shown at a time.
+const PIECE: usize = 256 << 10;
 
 /// How many refusals are listed one by one for an operation.
 const REFUSALS: usize = 1000;
@@ -69,6 +75,8 @@ pub struct Told {
 pub struct Drafted {
     /// Every change, by path.
     pub proposals: Vec<Proposal>,
+    /// Every change of a volume as a whole, in the order they were asked for.
+    pub volumes: Vec<VolumeProposal>,
     /// What is left alone.
     pub refused: Vec<Refused>,
     /// Secrets in files that stay.
@@ -138,12 +146,19 @@ pub struct Draft<'a> {
     found: Vec<Told>,
     /// How many more bytes of the host's files the plan holds.
     inline_left: u64,
+    around: Surroundings<'a>,
+    volumes: Vec<VolumeProposal>,
 }
 
 impl<'a> Draft<'a> {
     /// A draft without changes. `scans` are what the steps look for in whole trees; they are
     /// answered by one walk, now.
-    pub fn new(guest: &'a Guest, read_only: ReadOnly<'a>, scans: &[&Scan]) -> Self {
+    pub fn new(
+        guest: &'a Guest,
+        read_only: ReadOnly<'a>,
+        scans: &[&Scan],
+        around: Surroundings<'a>,
+    ) -> Self {
         let mut draft = Self {
             guest,
             read_only,
@@ -157,6 +172,8 @@ impl<'a> Draft<'a> {
             refused: Vec::new(),
             found: Vec::new(),
             inline_left: INLINE_TOTAL,
+            around,
+            volumes: Vec::new(),
         };
         draft.walk(scans);
         draft
@@ -390,6 +407,56 @@ impl<'a> Draft<'a> {
         self.inline_left -= host.length;
         let bytes = content.bytes().map_err(|error| StepError::Host(error.to_string()))?;
         Ok(bytes.into())
+    }
+
+    /// Shows a regular file's content in pieces, as the steps so far will leave it, until `Break`.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn pieces(
+        &self,
+        target: &Target,
+        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StepError> {
+        let failed = |error| StepError::Fs(target.path.clone(), error);
+        let mut piece = vec![0; PIECE];
+        if let Some(content) = self.new_content(target) {
+            let mut source = content.source().map_err(failed)?;
+            let mut left = content.len();
+            while left > 0 {
+                let len = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+                source(&mut piece[..len]).map_err(failed)?;
+                if visit(&piece[..len]).is_break() {
+                    break;
+                }
+                left -= len as u64;
+            }
+            return Ok(());
+        }
+        let Some(place) = target.place.as_ref().filter(|_| target.kind == Some(Kind::File)) else {
+            return Ok(());
+        };
+        let mut at = 0;
+        loop {
+            let read = place.fs().read_at(place.node, at, &mut piece).map_err(failed)?.min(PIECE);
+            if read == 0 || visit(&piece[..read]).is_break() {
+                return Ok(());
+            }
+            at += read as u64;
+        }
+    }
+
+    /// Why what is at a path cannot be changed, where it cannot.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn obstacle(&self, target: &Target) -> Result<Option<String>, StepError> {
+        if let Some(reason) = (self.read_only)(&target.volume) {
+            return Ok(Some(reason));
+        }
+        let Some(place) = &target.place else { return Ok(None) };
+        let stat = place.stat().map_err(|error| StepError::Fs(target.path.clone(), error))?;
+        Ok(before::obstacle(&stat).map(str::to_owned))
     }
 
     /// A file's length as the steps so far will leave it; 0 for what is no regular file.
@@ -697,7 +764,7 @@ impl<'a> Draft<'a> {
             }
         }
         let (proposals, refused) = removal::once(proposals, refused);
-        Ok(Drafted { proposals, refused, found })
+        Ok(Drafted { proposals, volumes: self.volumes, refused, found })
     }
 }
 

@@ -22,16 +22,19 @@ mod selection;
 mod shape;
 mod step;
 mod targets;
+mod uuid;
+mod volumes;
 mod when;
 mod yaml;
 
 pub use crate::problem::{At, LoadError, Problem, nearest};
-pub use action::{Action, Objects, Replaced};
+pub use action::{Action, Objects, Replaced, VolumeAction};
 pub use before::{Seen, Shared, before, seen};
 pub use catalogue::{Catalogue, CatalogueError, load_file};
 pub use content::{Content, ContentSource, HostContent};
 pub use draft::{
-    CHANGES, Draft, Drafted, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Target, Told,
+    CHANGES, Draft, Drafted, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Surroundings,
+    Target, Told, VolumeProposal,
 };
 pub use load::{Class, DescribedStep, Description, Operation, Parameter, ParameterType};
 pub use reference::markdown;
@@ -40,4 +43,5 @@ pub use selection::{CUSTOMIZE, Selection, not_here};
 pub use shape::{Field, Shape};
 pub use step::{Propose, Step, StepError, VERBS, Verb};
 pub use targets::{Scan, Targets};
+pub use volumes::{VolumeFacts, Volumes};
 pub use when::When;

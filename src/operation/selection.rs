@@ -4,8 +4,15 @@ use super::catalogue::Catalogue;
 use super::load::Operation;
 use crate::problem::did_you_mean;
 
-/// virt-sysprep's operations that are not in the catalogue yet.
-const VIRT_SYSPREP_ONLY: &[&str] = &["fs-uuids", "lvm-uuids", "script"];
+/// virt-sysprep's operations that are not in the catalogue, and why.
+const VIRT_SYSPREP_ONLY: &[(&str, &str)] = &[
+    ("lvm-uuids", "is not built here yet: LVM is not opened, so its UUIDs stay"),
+    (
+        "script",
+        "is not here: nothing is mounted that a script could work on, so write an operation of your \
+         own (--operations-dir), or have the guest run it at its first boot (--firstboot)",
+    ),
+];
 
 /// virt-sysprep's operation that is made of flags: what a guest gets after everything else.
 pub const CUSTOMIZE: &str = "customize";
@@ -96,9 +103,8 @@ fn is_word(name: &str) -> bool {
 
 /// What is to be said of an operation that virt-sysprep has and that is not here.
 pub fn not_here(name: &str) -> Option<String> {
-    VIRT_SYSPREP_ONLY
-        .contains(&name)
-        .then(|| format!("'{name}' is an operation of virt-sysprep that is not built here yet"))
+    let (_, why) = VIRT_SYSPREP_ONLY.iter().find(|(only, _)| *only == name)?;
+    Some(format!("'{name}' is an operation of virt-sysprep that {why}"))
 }
 
 /// Whether a term stands for many operations.
@@ -129,7 +135,7 @@ impl Catalogue {
                     // Without a flag of its own it does nothing.
                     None if name == CUSTOMIZE => Vec::new(),
                     // A script may switch off what is not there.
-                    None if VIRT_SYSPREP_ONLY.contains(&name) => match term {
+                    None if not_here(name).is_some() => match term {
                         Term::Remove(_) => Vec::new(),
                         Term::Add(_) => {
                             return Err(not_here(name).unwrap_or_default());

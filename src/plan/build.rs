@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::outcome::{OperationOutcome, Outcome, Refusal, Secret};
-use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL};
+use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL, VolumeChange};
 use crate::fs::Node;
 use crate::guest::Guest;
 use crate::operation::{
-    CHANGES, CUSTOMIZE, Draft, Drafted, Operation, Proposal, Shared, StepError,
+    CHANGES, CUSTOMIZE, Draft, Drafted, Operation, Proposal, Shared, StepError, Surroundings,
 };
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
@@ -63,18 +63,21 @@ pub fn plan(
         operations: sorted.iter().map(|operation| reference(operation)).collect(),
         filesystems: filesystems(guests, options),
         changes: Vec::new(),
+        volumes: Vec::new(),
         outcomes: Vec::new(),
         refusals: Vec::new(),
         residue: Vec::new(),
         secrets: Vec::new(),
     };
+    let owners = owners(guests, options);
     for (number, guest) in (0u32..).zip(guests) {
+        let around = Surroundings { volumes: &options.volumes, owners: &owners, guest: number };
         plan.guests.push(PlannedGuest {
             root: guest.root.clone(),
             facts: guest.facts.clone(),
             notes: guest.notes.clone(),
         });
-        let worked = work_out(guest, &sorted, options)
+        let worked = work_out(guest, &sorted, options, around)
             .map_err(|error| PlanError::Guest(guest.root.clone(), error))?;
         add(&mut plan, number, &sorted, worked);
         plan.refusals.extend(guest.unseen.iter().map(|unseen| Refusal {
@@ -90,7 +93,23 @@ pub fn plan(
     for (id, change) in (1u32..).zip(&mut plan.changes) {
         change.id = id;
     }
+    plan.volumes.sort_by(|a, b| a.volume.cmp(&b.volume));
     Ok(plan)
+}
+
+/// Which guest each volume belongs to: a filesystem to the one that mounts it, what is no
+/// filesystem that is opened to the first.
+fn owners(guests: &[Guest], options: &PlanOptions) -> BTreeMap<VolumeId, u32> {
+    let mut owners = BTreeMap::new();
+    for facts in options.volumes.all.iter().filter(|it| it.fs.is_none()) {
+        owners.insert(facts.volume.clone(), 0);
+    }
+    for (number, guest) in (0u32..).zip(guests) {
+        for volume in guest.volumes() {
+            owners.entry(volume.clone()).or_insert(number);
+        }
+    }
+    owners
 }
 
 fn reference(operation: &Operation) -> OperationRef {
@@ -124,6 +143,7 @@ fn work_out(
     guest: &Guest,
     operations: &[&Operation],
     options: &PlanOptions,
+    around: Surroundings<'_>,
 ) -> Result<Worked, StepError> {
     let read_only = |volume: &VolumeId| {
         let known = options.filesystems.iter().find(|it| it.filesystem.volume == *volume);
@@ -146,7 +166,7 @@ fn work_out(
             .filter(|step| step.when.refuses(&guest.facts).is_none())
             .filter_map(|step| step.does.scan())
             .collect();
-        let mut draft = Draft::new(guest, &read_only, &scans);
+        let mut draft = Draft::new(guest, &read_only, &scans, around);
         let failed = run(&mut draft, guest, operations, &mut early);
         if !failed {
             return Ok(Worked { drafted: draft.finish()?, early });
@@ -190,10 +210,11 @@ fn run(
 }
 
 fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
-    let Drafted { proposals, refused, found } = worked.drafted;
+    let Drafted { proposals, volumes, refused, found } = worked.drafted;
     let name = |by: usize| operations.get(by).map(|it| it.name.clone()).unwrap_or_default();
     for (by, early) in worked.early.into_iter().enumerate() {
-        let changes = proposals.iter().any(|proposal| proposal.by.contains(&by));
+        let changes = proposals.iter().any(|proposal| proposal.by.contains(&by))
+            || volumes.iter().any(|proposal| proposal.by == by);
         let reason = refused.iter().find(|refused| refused.by == by);
         let outcome = match (early, reason) {
             (Some(early), _) => early,
@@ -218,6 +239,13 @@ fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
         guest,
         operation: name(told.by),
         finding: told.finding,
+    }));
+    plan.volumes.extend(volumes.into_iter().map(|proposal| VolumeChange {
+        guest,
+        operation: name(proposal.by),
+        volume: proposal.volume,
+        action: proposal.action,
+        why: proposal.why,
     }));
     plan.residue.extend(other_names(&proposals));
     for proposal in proposals {

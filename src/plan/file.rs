@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Plan, TIMES};
 use crate::digest::Digest;
 use crate::fs::NO_ID;
-use crate::operation::Action;
+use crate::operation::{Action, VolumeAction};
 
 /// The format's number; a change that an older reader would misunderstand raises it.
 pub const SCHEMA: u32 = 2;
@@ -137,6 +137,24 @@ impl Plan {
                 return Err(format!("change {id} is out of order, or of the same path as another"));
             }
             earlier = Some(here);
+        }
+        let mut earlier: Option<&crate::volume::VolumeId> = None;
+        for change in &self.volumes {
+            let volume = &change.volume;
+            if usize::try_from(change.guest).is_ok_and(|guest| guest >= self.guests.len()) {
+                return Err(format!("a change of {volume} is for a guest that is not there"));
+            }
+            let VolumeAction::SetUuid { from, .. } = &change.action;
+            let planned = self.filesystems.iter().find(|it| it.volume == *volume);
+            if planned.is_none_or(|it| it.uuid.as_ref() != Some(from)) {
+                return Err(format!(
+                    "a change of the UUID of {volume}, which is not planned with it"
+                ));
+            }
+            if earlier.is_some_and(|earlier| earlier >= volume) {
+                return Err(format!("a change of {volume} is out of order, or another's twin"));
+            }
+            earlier = Some(volume);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::fs::Timestamp;
 use crate::guest::{Disk, Facts};
-use crate::operation::{Action, Class, Objects};
+use crate::operation::{Action, Class, Objects, VolumeAction, Volumes};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
 
@@ -111,6 +111,22 @@ pub struct Change {
     pub why: String,
 }
 
+/// One change of a volume as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeChange {
+    /// Which guest it belongs to, by its place in the plan.
+    pub guest: u32,
+    /// The operation that asks for it.
+    pub operation: String,
+    /// The volume.
+    pub volume: VolumeId,
+    /// What is done.
+    pub action: VolumeAction,
+    /// Which argument of the operation asks for it.
+    pub why: String,
+}
+
 /// Everything a run is going to do, complete in itself: applying needs this and the image.
 ///
 /// Changes are sorted by guest and path, a directory before what is in it; in that order they can
@@ -134,8 +150,11 @@ pub struct Plan {
     pub operations: Vec<OperationRef>,
     /// The filesystems that are edited.
     pub filesystems: Vec<PlannedFilesystem>,
-    /// Every change.
+    /// Every change of a path.
     pub changes: Vec<Change>,
+    /// Every change of a volume as a whole, after those of paths; by volume.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeChange>,
     /// What became of each operation in each guest.
     pub outcomes: Vec<OperationOutcome>,
     /// Paths that are left alone although an operation names them, and why.
@@ -149,6 +168,20 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.volumes.is_empty()
+    }
+
+    /// The UUIDs that volumes get, each with the one that it has.
+    pub fn new_uuids(&self) -> BTreeMap<VolumeId, (String, String)> {
+        let pair = |change: &VolumeChange| {
+            let VolumeAction::SetUuid { from, to } = &change.action;
+            (change.volume.clone(), (from.clone(), to.clone()))
+        };
+        self.volumes.iter().map(pair).collect()
+    }
+
     /// The changes that an operation asks for in a guest, those that others ask for too included.
     pub fn changes_by<'a>(
         &'a self,
@@ -173,6 +206,8 @@ pub struct PlanOptions {
     pub keep_free_space: bool,
     /// The image's filesystems.
     pub filesystems: Vec<FilesystemFacts>,
+    /// The disk's volumes, for operations that change them as a whole.
+    pub volumes: Volumes,
 }
 
 /// A filesystem of the image, and whether it can be edited.

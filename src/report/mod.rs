@@ -12,7 +12,8 @@ mod words;
 pub use inspection::{GuestReport, ImageReport, Inspection, MountReport, VolumeReport};
 pub use residue::{hidden_below_mounts, kept_by_volumes};
 pub use run::{
-    Command, FreedReport, OperationReport, PathReport, Report, SealReport, StageTime, Totals,
+    ChangedVolume, Command, FreedReport, OperationReport, PathReport, Report, SealReport,
+    StageTime, Totals,
 };
 pub use secrets::{SearchReport, SecretReport};
 pub use words::bytes;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::operation::{Action, Class, Objects};
+use crate::operation::{Action, Class, Objects, VolumeAction};
 use crate::path::GuestPath;
 use crate::plan::{Change, OperationOutcome, Outcome, Plan, Refusal, TOOL};
 use crate::volume::VolumeId;
@@ -58,6 +58,16 @@ impl PathReport {
     }
 }
 
+/// One volume that an operation changes as a whole.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangedVolume {
+    /// The volume.
+    pub volume: VolumeId,
+    /// What is done, and the values that this takes.
+    #[serde(flatten)]
+    pub action: VolumeAction,
+}
+
 /// One operation in one guest.
 #[derive(Clone, Debug, Serialize)]
 pub struct OperationReport {
@@ -79,6 +89,9 @@ pub struct OperationReport {
     /// Each path, those that are counted with another operation included; a removed directory is
     /// one.
     pub paths: Vec<PathReport>,
+    /// Each volume that is changed as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<ChangedVolume>,
 }
 
 /// Sums over everything, each path counted once.
@@ -86,8 +99,10 @@ pub struct OperationReport {
 pub struct Totals {
     /// Operations with something to change.
     pub operations: u64,
-    /// Changed paths.
+    /// Changed paths, and volumes that are changed as a whole.
     pub changes: u64,
+    /// Those volumes.
+    pub volumes: u64,
     /// Files and other objects that are no directories.
     pub files: u64,
     /// Directories.
@@ -207,6 +222,15 @@ impl Report {
                     directories: objects.directories,
                     bytes,
                     paths: plan.changes_by(*guest, operation).map(PathReport::of).collect(),
+                    volumes: plan
+                        .volumes
+                        .iter()
+                        .filter(|it| it.guest == *guest && it.operation == *operation)
+                        .map(|it| ChangedVolume {
+                            volume: it.volume.clone(),
+                            action: it.action.clone(),
+                        })
+                        .collect(),
                 }
             })
             .collect();
@@ -220,6 +244,8 @@ impl Report {
             totals.directories = totals.directories.saturating_add(change.objects.directories);
             totals.bytes = totals.bytes.saturating_add(change.action.bytes());
         }
+        totals.volumes = plan.volumes.len() as u64;
+        totals.changes += totals.volumes;
         Self {
             schema: super::SCHEMA,
             tool: TOOL.to_owned(),

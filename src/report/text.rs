@@ -5,14 +5,18 @@ use std::fmt::{self, Write};
 
 use crate::guest::{Facts, MachineId};
 use crate::image::DECRYPT;
+use crate::operation::VolumeAction;
 use crate::path::GuestPath;
 use crate::plan::{Outcome, Refusal};
 use crate::printable;
 use crate::volume::Table;
 
 pub use super::words::count;
-use super::words::{bytes, objects, seconds};
-use super::{Command, Inspection, OperationReport, PathReport, Report, StageTime, VolumeReport};
+use super::words::{bytes, objects, seconds, things};
+use super::{
+    ChangedVolume, Command, Inspection, OperationReport, PathReport, Report, StageTime,
+    VolumeReport,
+};
 
 /// Writes one line, whatever is in it: names and messages may come from the guest.
 macro_rules! line {
@@ -294,20 +298,25 @@ fn guest_operations(
     let counted = here
         .iter()
         .filter(|it| it.outcome == Outcome::Changed)
-        .map(|it| objects(it.files, it.directories).len())
+        .map(|it| amount(it).len())
         .max()
         .unwrap_or(0);
     for (class, operations) in changed {
         writeln!(out)?;
         line!(out, "{}", word(class).unwrap_or_default())?;
         for operation in operations {
-            let what = objects(operation.files, operation.directories);
+            let what = amount(operation);
             line!(
                 out,
                 "  {:<width$}  {what:>counted$}  {:>9}",
                 operation.operation,
                 bytes(operation.bytes),
             )?;
+            for ChangedVolume { volume, action: VolumeAction::SetUuid { from, to } } in
+                &operation.volumes
+            {
+                line!(out, "    {:<16} {volume}, {from} becomes {to}", "set-uuid")?;
+            }
             if let Some(below) = below.as_deref_mut() {
                 for path in &operation.paths {
                     path_lines(out, guest, &operation.operation, path, below)?;
@@ -348,6 +357,11 @@ fn guest_operations(
         }
     }
     left_alone(out, report.refusals.iter().filter(|it| it.guest as usize == guest), verbose)
+}
+
+/// How much an operation changes.
+fn amount(operation: &OperationReport) -> String {
+    things(operation.files, operation.directories, operation.volumes.len() as u64)
 }
 
 /// How many paths that are left alone for one reason are named.
@@ -460,7 +474,7 @@ pub fn summary(out: &mut dyn Write, report: &Report) -> fmt::Result {
     let totals = &report.totals;
     let what = format!(
         "{} in {}, {} of content",
-        objects(totals.files, totals.directories),
+        things(totals.files, totals.directories, totals.volumes),
         count(totals.operations, "operation", "operations"),
         bytes(totals.bytes),
     );

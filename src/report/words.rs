@@ -30,9 +30,16 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
 
 /// Files and directories apart: `2 files`, `1 directory`, `2 files, 1 directory`.
 pub(crate) fn objects(files: u64, directories: u64) -> String {
-    let files = (files > 0 || directories == 0).then(|| count(files, "file", "files"));
+    things(files, directories, 0)
+}
+
+/// Files, directories and volumes apart: `2 files, 1 volume`.
+pub(crate) fn things(files: u64, directories: u64, volumes: u64) -> String {
+    let none = directories == 0 && volumes == 0;
+    let files = (files > 0 || none).then(|| count(files, "file", "files"));
     let directories = (directories > 0).then(|| count(directories, "directory", "directories"));
-    files.into_iter().chain(directories).collect::<Vec<_>>().join(", ")
+    let volumes = (volumes > 0).then(|| count(volumes, "volume", "volumes"));
+    files.into_iter().chain(directories).chain(volumes).collect::<Vec<_>>().join(", ")
 }
 
 /// Digits in groups of three.

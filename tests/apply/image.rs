@@ -108,6 +108,7 @@ pub(crate) fn plan(image: &Image, changes: &BTreeMap<GuestPath, Action>) -> Plan
         guests: Vec::new(),
         operations: Vec::new(),
         changes: changes.collect(),
+        volumes: Vec::new(),
         filesystems: vec![filesystem],
         outcomes: Vec::new(),
         refusals: Vec::new(),

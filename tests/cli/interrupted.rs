@@ -7,7 +7,7 @@ use sysprep_rs::apply::{self, FileHost, commit};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{Access, OpenOptions};
-use sysprep_rs::operation::{Catalogue, Selection};
+use sysprep_rs::operation::{Catalogue, Selection, Volumes};
 use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, PlanOptions};
 
 use super::{Place, root_filesystem};
@@ -27,6 +27,7 @@ fn interrupt(path: &Path, operation: u32) {
         now: Timestamp { seconds: 1_700_000_000, nanos: 0 },
         keep_free_space: false,
         filesystems: FilesystemFacts::of(&disk),
+        volumes: Volumes::default(),
     };
     let operations = Catalogue::embedded().unwrap().select(&Selection::defaults()).unwrap();
     let plan = plan::plan(&disk.guests().unwrap(), &operations, &options).unwrap();

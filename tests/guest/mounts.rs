@@ -27,6 +27,7 @@ static DRIVER: FsDriver = FsDriver {
     edit: None,
     judge: None,
     judge_name: "",
+    uuid: None,
     check: None,
 };
 

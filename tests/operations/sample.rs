@@ -1,16 +1,16 @@
 //! Guests written down as text, planned for and sealed in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use sysprep_rs::apply;
 use sysprep_rs::fs::{
     EditFs, EditOptions, Entry, FsDriver, FsError, FsInfo, Kind, Node, ReadFs, Stat, Timestamp,
-    Xattr,
+    UuidChange, Xattr, ext4,
 };
 use sysprep_rs::guest::{Disk, Filesystem, Guest};
-use sysprep_rs::operation::{Catalogue, Operation};
+use sysprep_rs::operation::{Catalogue, Operation, VolumeAction, Volumes};
 use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanOptions};
 use sysprep_rs::volume::{Layout, Table, Volume, VolumeId};
@@ -141,6 +141,15 @@ const fn driver(edit: bool) -> FsDriver {
         judge: None,
         check: None,
         judge_name: "none",
+        uuid: Some(UuidChange {
+            fixed: |_| None,
+            // As ext4 has them.
+            made_of: match ext4::DRIVER.uuid {
+                Some(uuid) => uuid.made_of,
+                None => panic!("ext4 has UUIDs"),
+            },
+            set: |_, _| Err(FsError::unsupported("a model is not edited on a device")),
+        }),
     }
 }
 
@@ -153,6 +162,8 @@ pub(crate) struct Sample {
     volumes: Vec<(VolumeId, Guarded)>,
     /// A volume whose filesystem cannot be edited.
     pub(crate) read_only: Option<VolumeId>,
+    /// The UUIDs that it got when it was sealed, old and new.
+    settled: BTreeMap<VolumeId, (String, String)>,
 }
 
 impl Sample {
@@ -169,7 +180,8 @@ impl Sample {
 
     /// A guest on one volume, its tree complete.
     pub(crate) fn of(spec: &Spec) -> Self {
-        Self { volumes: Vec::new(), read_only: None }.volume("part1", spec)
+        Self { volumes: Vec::new(), read_only: None, settled: BTreeMap::new() }
+            .volume("part1", spec)
     }
 
     /// One more volume; its UUID is `uuid-` and its name.
@@ -236,6 +248,7 @@ impl Sample {
             now: NOW,
             keep_free_space: false,
             filesystems: FilesystemFacts::of(&self.disk()),
+            volumes: Volumes::of(&self.disk(), [7; 32], self.settled.clone()),
         };
         plan::plan(&self.guests(), operations, &options).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -256,6 +269,13 @@ impl Sample {
             Box::new(editor).finish().unwrap();
             fs.model = place.lock().unwrap().clone();
         }
+        for change in &plan.volumes {
+            let VolumeAction::SetUuid { from, to } = &change.action;
+            let fs = self.fs(&change.volume.0);
+            assert_eq!(fs.uuid, *from, "{} was seen otherwise", change.volume);
+            fs.uuid.clone_from(to);
+        }
+        self.settled.extend(plan.new_uuids());
     }
 
     /// The tree of a volume.

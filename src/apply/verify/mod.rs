@@ -11,13 +11,23 @@ pub use expected::Expected;
 pub use witness::Witness;
 
 /// How much of a staged image is read back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerifyLevel {
     /// Each changed path, each directory on the way with everything it names, and the
     /// filesystem's accounting.
     #[default]
     Touched,
+    /// Both whole trees, but for the content of files that the plan does not name.
+    Names,
     /// Both whole trees, content included: the difference has to equal the plan.
     Full,
+}
+
+impl VerifyLevel {
+    /// This level, or another one where that is more.
+    #[must_use]
+    pub fn at_least(self, other: Self) -> Self {
+        self.max(other)
+    }
 }

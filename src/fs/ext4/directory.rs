@@ -197,7 +197,7 @@ fn blocks(source: &dyn Source, inode: &Inode, visit: VisitBlock<'_>) -> Result<(
 }
 
 /// Whether a block is part of the index: names would be read from it wrongly.
-fn is_index(block: &[u8], logical: u64, format: Format) -> bool {
+pub(super) fn is_index(block: &[u8], logical: u64, format: Format) -> bool {
     let len_at = |at| dir::record_len(u16_at(block, at), format.block_size);
     if logical == 0 {
         // The root's `..` spans the index.

@@ -339,6 +339,22 @@ pub fn verify(block: &[u8], format: Format, is_root: bool, inode_seed: u32) -> b
     count <= limit && stored.is_some() && checksum(block, start, count, limit, inode_seed) == stored
 }
 
+/// Writes the checksum into an index block; whether there is room for one.
+pub fn seal(block: &mut [u8], is_root: bool, inode_seed: u32) -> bool {
+    let start = if is_root { ROOT_INFO + 8 } else { dir::RECORD_HEADER };
+    let limit = usize::from(le16(block, start).unwrap_or(0));
+    let count = usize::from(le16(block, start + 2).unwrap_or(0));
+    let at = start + limit * PAIR + 4;
+    let sum = checksum(block, start, count, limit, inode_seed);
+    match (sum, block.get_mut(at..at + 4)) {
+        (Some(sum), Some(field)) if count <= limit => {
+            field.copy_from_slice(&sum.to_le_bytes());
+            true
+        }
+        _ => false,
+    }
+}
+
 /// A name of a leaf about to be split, by its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashed {

@@ -25,6 +25,7 @@ pub mod orphan;
 pub mod reader;
 pub mod source;
 pub mod superblock;
+mod uuid;
 pub mod xattr;
 
 pub use reader::Ext4;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use self::source::DeviceSource;
 use self::superblock::Superblock;
 use crate::block::ReadBlocks;
-use crate::fs::{FsDriver, FsError, ReadFs};
+use crate::fs::{FsDriver, FsError, ReadFs, UuidChange};
 
 /// The driver of ext2, ext3 and ext4.
 pub const DRIVER: FsDriver = FsDriver {
@@ -46,6 +47,7 @@ pub const DRIVER: FsDriver = FsDriver {
     judge: Some(judge::judge),
     judge_name: "ext4-view",
     check: Some(check::check),
+    uuid: Some(UuidChange { fixed: uuid::fixed, made_of: uuid::made_of, set: uuid::set }),
 };
 
 /// Opens a filesystem for reading.

@@ -462,6 +462,14 @@ impl Superblock {
         bytes::array(&self.raw, 0x68).unwrap_or_default()
     }
 
+    /// Sets the UUID, and with it the seed of every checksum where there is no other.
+    pub fn set_uuid(&mut self, uuid: [u8; 16]) {
+        put(&mut self.raw, 0x68, &uuid);
+        if !self.has_incompat(incompat::METADATA_CSUM_SEED) {
+            self.checksum_seed = crc32c(START, &uuid);
+        }
+    }
+
     /// The volume label's bytes up to the first NUL.
     pub fn label(&self) -> &[u8] {
         let label = self.raw.get(0x78..0x88).unwrap_or_default();

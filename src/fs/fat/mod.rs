@@ -13,12 +13,13 @@ mod geometry;
 mod judge;
 mod name;
 mod reader;
+mod serial;
 mod table;
 mod time;
 
 use std::sync::Arc;
 
-use super::{FsDriver, FsError, ReadFs};
+use super::{FsDriver, FsError, ReadFs, UuidChange};
 use crate::block::{BlockError, Extent, ReadBlocks};
 
 pub use format::{SIZES, format};
@@ -33,6 +34,7 @@ pub const DRIVER: FsDriver = FsDriver {
     judge: Some(judge::open),
     judge_name: "fatfs",
     check: Some(check),
+    uuid: Some(UuidChange { fixed: serial::fixed, made_of: serial::made_of, set: serial::set }),
 };
 
 /// FAT has no magic number: the boot sector has to make sense, and the table has to repeat its

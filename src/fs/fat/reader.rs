@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::directory::{MAX_BYTES, READ_ONLY, Short, Slots};
 use super::geometry::{Geometry, Root, SLOT, Width};
 use super::name;
+use super::serial;
 use super::table::{Link, Table};
 use crate::block::ReadBlocks;
 use crate::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Timestamp, Xattr};
@@ -333,10 +334,7 @@ impl ReadFs for Fat<'_> {
     fn info(&self) -> FsInfo {
         FsInfo {
             kind: "vfat".to_owned(),
-            uuid: self
-                .geometry
-                .serial
-                .map(|serial| format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff)),
+            uuid: self.geometry.serial.map(serial::text),
             label: self.label(),
             block_size: u32::try_from(self.geometry.cluster).unwrap_or(u32::MAX),
             size: self.geometry.size,

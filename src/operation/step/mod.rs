@@ -8,6 +8,7 @@ mod edit;
 mod edit_lines;
 mod empty;
 mod firstboot;
+mod fs_uuid;
 mod hostname;
 mod keymap;
 mod mkdir;
@@ -74,6 +75,7 @@ pub const VERBS: &[Verb] = &[
     hostname::VERB,
     timezone::VERB,
     keymap::VERB,
+    fs_uuid::VERB,
     scan::VERB,
 ];
 
@@ -158,7 +160,7 @@ pub enum StepError {
     Host(String),
     /// A password cannot be hashed.
     Password(String),
-    /// The tables for finding secrets cannot be made.
+    /// The tables to search files with cannot be made.
     Scanner(String),
 }
 
@@ -187,7 +189,7 @@ impl fmt::Display for StepError {
             }
             Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
             Self::Host(why) | Self::Password(why) => f.write_str(why),
-            Self::Scanner(why) => write!(f, "looking for secrets: {why}"),
+            Self::Scanner(why) => write!(f, "the tables to search with: {why}"),
         }
     }
 }
