@@ -100,7 +100,7 @@ fn what_cannot_be_written_is_told_and_leaves_nothing() {
         (
             "--user-data user-data --network-config network --config-drive -o seed.iso",
             1,
-            "network: a ConfigDrive holds a network's settings as OpenStack's",
+            "network: a ConfigDrive holds a network's settings in OpenStack's form: 'eth0' is not",
         ),
     ] {
         let (text, told) = place.expect(&format!("seed {words}"), exit);

@@ -2,17 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Tree, VolumeError, nocloud};
+use super::{Tree, VolumeError, network_data, nocloud};
 use crate::seed::{Seed, SeedFile};
 
 /// Where the newest form lies, which every reader takes where no dated one is there.
 const LATEST: &str = "openstack/latest";
 /// Where files lie that `meta_data.json` refers to, and how it does.
 const CONTENT: (&str, &str) = ("openstack", "/content/0000");
-/// Why a network's settings have no place in it.
-const NO_NETWORK: &str = "a ConfigDrive holds a network's settings as OpenStack's links, networks \
-                          and services, and not in cloud-init's version 1 or 2: leave it out, or \
-                          make a NoCloud volume";
 /// Keys of `meta_data.json` with a meaning of their own, which nothing in NoCloud's meta-data has.
 const OWN: [&str; 6] = ["uuid", "name", "public_keys", "files", "network_config", "random_seed"];
 
@@ -37,8 +33,11 @@ pub fn tree(seed: &Seed) -> Result<Tree<'_>, VolumeError> {
     if let Some(vendor_data) = seed.get(SeedFile::VendorData) {
         tree.insert(&path("vendor_data.json"), as_json(&wrapped(vendor_data)?))?;
     }
-    if seed.get(SeedFile::NetworkConfig).is_some() {
-        return not_carried(SeedFile::NetworkConfig, NO_NETWORK);
+    // An empty file says nothing, as none does.
+    let network_config = seed.get(SeedFile::NetworkConfig).filter(|it| !it.is_empty());
+    if let Some(network_config) = network_config {
+        let network = network(network_config)?;
+        tree.insert(&path("network_data.json"), as_json(&network))?;
     }
     Ok(tree)
 }
@@ -143,4 +142,13 @@ fn wrapped(vendor_data: &[u8]) -> Result<Value, VolumeError> {
              make a NoCloud volume",
         ),
     }
+}
+
+/// The network's settings in OpenStack's form.
+fn network(bytes: &[u8]) -> Result<Value, VolumeError> {
+    const FILE: SeedFile = SeedFile::NetworkConfig;
+    network_data::of(read(FILE, bytes)?).or_else(|why| {
+        let form = "a ConfigDrive holds a network's settings in OpenStack's form";
+        not_carried(FILE, format!("{form}: {why}; change it, or make a NoCloud volume"))
+    })
 }

@@ -6,6 +6,7 @@
 
 pub mod config_drive;
 mod iso9660;
+mod network_data;
 pub mod nocloud;
 mod vfat;
 
@@ -155,7 +156,7 @@ fn clash(one: &str, other: &str) -> bool {
     }
 }
 
-/// Makes a volume's bytes. `now` is the time of every file.
+/// Makes a volume's bytes. `label` is ASCII of at most 11 characters, `now` the time of every file.
 ///
 /// # Errors
 /// [`VolumeError::TooLarge`].
