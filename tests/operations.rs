@@ -7,6 +7,7 @@ pub(crate) mod sample;
 mod schema;
 mod settings;
 mod steps;
+mod traps;
 
 use sysprep_rs::operation::{Catalogue, Operation, Selection};
 
