@@ -17,6 +17,7 @@ mod random;
 mod random_edits;
 mod recipes;
 mod residue;
+mod seed_check;
 mod seed_volume;
 #[allow(dead_code, reason = "each test module uses its share")]
 mod support;

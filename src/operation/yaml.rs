@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
 use crate::problem::{At, Problem};
+use crate::yaml_error;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -89,35 +90,6 @@ pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
     })
 }
 
-/// What the parser says of mistakes that are made often, by a part of it, and what to do.
-const HINTS: &[(&str, &str)] = &[
-    (
-        "mapping values are not allowed",
-        "a key with a value does not belong here: text that holds ': ' has to be in quotes, and the \
-         keys of one map begin in the same column",
-    ),
-    (
-        "did not find expected ',' or '}'",
-        "neither ',' nor '}' follows: text that holds ': ' or ', ' has to be in quotes",
-    ),
-    (
-        "did not find expected ',' or ']'",
-        "neither ',' nor ']' follows: text that holds ': ' or ', ' has to be in quotes",
-    ),
-    (
-        "did not find expected '-' indicator",
-        "an item of the list, or the end of the list, is expected here: the '-' of one list stand \
-         in the same column",
-    ),
-    ("tabs disallowed", "a tab: indent with spaces"),
-    ("unexpected character", "no text begins with this character: put it in quotes"),
-    (
-        "illegal placement of ':'",
-        "no key can be here: close the bracket or brace that was opened before it",
-    ),
-    ("unclosed quote", "the quote is not closed"),
-];
-
 /// A parser's error in words that say what to do.
 fn in_words(error: &serde_saphyr::Error) -> String {
     if let serde_saphyr::Error::MultipleDocuments { .. } = error {
@@ -125,11 +97,7 @@ fn in_words(error: &serde_saphyr::Error) -> String {
                 a file of its own"
             .into();
     }
-    let message = error.to_string();
-    // The position is printed in front of every problem; once is enough.
-    let message = message.split(" at line ").next().unwrap_or_default();
-    let hint = HINTS.iter().find(|(part, _)| message.contains(part));
-    hint.map_or(message, |(_, words)| words).to_owned()
+    yaml_error::in_words(&error.to_string())
 }
 
 impl<'de> Deserialize<'de> for Node {

@@ -3,6 +3,19 @@
 //! A [`Seed`] is read from files of the host and checked as a whole before anything is written.
 //! Where it goes is for others to say: a directory of the guest, or a volume of its own.
 
+mod cloud_config;
+mod gzip;
+mod jinja;
+mod meta_data;
+mod mime;
+mod network;
+mod said;
+mod scalar;
+mod schema;
+mod told;
+mod user_data;
+mod yaml;
+
 pub mod volume;
 
 use std::collections::BTreeMap;
@@ -12,10 +25,16 @@ use std::path::Path;
 
 use crate::problem::{LoadError, did_you_mean};
 use crate::text_file;
+use said::Said;
+
+pub use told::{ds_identify, instance, sets};
 
 /// The longest file of a seed, in bytes. cloud-init has no limit; the services that hand out
 /// user-data take 16 to 64 KiB, and a plan holds the content.
 pub const FILE_BYTES: u64 = 4 << 20;
+
+/// How many problems of one file are told; the first show what to do about the rest.
+const PROBLEMS: usize = 100;
 
 /// A file of a seed, by cloud-init's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,30 +122,60 @@ impl fmt::Display for SeedError {
 
 impl std::error::Error for SeedError {}
 
+impl BadSeed {
+    /// A line for each problem.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().flat_map(|error| match error {
+            SeedError::Wrong(error) => error.lines().collect(),
+            other => vec![other.to_string()],
+        })
+    }
+}
+
 impl fmt::Display for BadSeed {
     /// A line for each problem.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&lines.join("\n"))
+        f.write_str(&self.lines().collect::<Vec<_>>().join("\n"))
     }
 }
 
 impl std::error::Error for BadSeed {}
 
 impl Seed {
-    /// Reads a seed from files of the host.
+    /// Reads a seed from files of the host, and checks them.
     ///
     /// # Errors
     /// What is wrong with any of them.
     pub fn read<'a>(
         files: impl IntoIterator<Item = (SeedFile, &'a Path)>,
     ) -> Result<Self, BadSeed> {
+        Self::of(files, Self::add)
+    }
+
+    /// The same, whatever is in the files: for a cloud-init that takes other settings than the
+    /// schema here has.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or are too long.
+    pub fn read_unchecked<'a>(
+        files: impl IntoIterator<Item = (SeedFile, &'a Path)>,
+    ) -> Result<Self, BadSeed> {
+        Self::of(files, |seed, file, _, content| {
+            seed.add_unchecked(file, content);
+            Ok(())
+        })
+    }
+
+    fn of<'a>(
+        files: impl IntoIterator<Item = (SeedFile, &'a Path)>,
+        add: fn(&mut Self, SeedFile, &str, Vec<u8>) -> Result<(), LoadError>,
+    ) -> Result<Self, BadSeed> {
         let mut seed = Self::default();
         let mut errors = Vec::new();
         for (file, path) in files {
             let name = path.display().to_string();
             let added = match text_file::read_bytes(path, FILE_BYTES) {
-                Ok(content) => seed.add(file, &name, content).map_err(SeedError::Wrong),
+                Ok(content) => add(&mut seed, file, &name, content).map_err(SeedError::Wrong),
                 Err(why) => Err(SeedError::Unreadable { file: name, why }),
             };
             errors.extend(added.err());
@@ -134,14 +183,33 @@ impl Seed {
         if errors.is_empty() { Ok(seed) } else { Err(BadSeed(errors)) }
     }
 
-    /// Adds a file's content, or takes it in place of the one that is there; `name` names it in
-    /// messages.
+    /// Checks a file's content and adds it, or takes it in place of the one that is there; `name`
+    /// names it in messages.
     ///
     /// # Errors
     /// Everything that is wrong with it, each with its line and column.
-    pub fn add(&mut self, file: SeedFile, _name: &str, content: Vec<u8>) -> Result<(), LoadError> {
-        self.files.insert(file, content);
+    pub fn add(&mut self, file: SeedFile, name: &str, content: Vec<u8>) -> Result<(), LoadError> {
+        let mut said = Said::default();
+        match file {
+            SeedFile::UserData | SeedFile::VendorData => user_data::check(&content, &mut said),
+            SeedFile::MetaData => meta_data::check(&content, &mut said),
+            SeedFile::NetworkConfig => network::check(&content, &mut said),
+        }
+        let Said { mut problems, mut notes } = said;
+        if !problems.is_empty() {
+            problems.truncate(PROBLEMS);
+            return Err(LoadError::new(name, problems));
+        }
+        notes.sort();
+        notes.truncate(PROBLEMS);
+        self.notes.extend(LoadError::new(name, notes).lines());
+        self.add_unchecked(file, content);
         Ok(())
+    }
+
+    /// Adds a file's content, whatever it is.
+    pub fn add_unchecked(&mut self, file: SeedFile, content: Vec<u8>) {
+        self.files.insert(file, content);
     }
 
     /// A file's content, where the seed has it.
