@@ -7,6 +7,7 @@ mod plans;
 mod printed;
 mod secrets;
 mod seed;
+mod seeded;
 mod uuids;
 mod virt_sysprep;
 

@@ -5,6 +5,7 @@ mod firstboot;
 mod golden;
 pub(crate) mod sample;
 mod schema;
+mod seed;
 mod settings;
 mod steps;
 mod traps;

@@ -54,7 +54,10 @@ pub(crate) enum Command {
     ///
     /// Exit code 0: finished, or nothing to do; 1: error, and the log is still there; 2: usage.
     Recover(RecoverArgs),
-    /// Make a volume that tells cloud-init what a machine is to become
+    /// Tell cloud-init what a machine is to become, in an image or by a volume beside it
+    ///
+    /// With IMAGE the seed is put into its guest, and nothing else changes there: as 'seal' does it,
+    /// proved and all or nothing, with the exit codes of 'seal'. Without IMAGE --output is a volume.
     ///
     /// The volume is attached to the machine as a CD-ROM or a disk, and needs no network: NoCloud's,
     /// labelled cidata, or OpenStack's ConfigDrive, labelled config-2. Exit code 0: written; 1:
@@ -87,6 +90,11 @@ pub(crate) struct NamedArgs {
 }
 
 impl NamedArgs {
+    /// This image.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self { image: Some(path.to_owned()), more: Vec::new(), add: Vec::new() }
+    }
+
     /// The image's path.
     pub(crate) fn path(&self) -> Result<&Path, Failure> {
         let named: Vec<&PathBuf> = self.image.iter().chain(&self.more).chain(&self.add).collect();
@@ -133,6 +141,11 @@ pub(crate) struct ImageArgs {
 }
 
 impl ImageArgs {
+    /// This image.
+    pub(crate) fn of(path: &Path, open: OpenArgs) -> Self {
+        Self { named: NamedArgs::of(path), open, list_operations: false }
+    }
+
     /// The image's path.
     pub(crate) fn path(&self) -> Result<&Path, Failure> {
         self.named.path()
@@ -140,7 +153,7 @@ impl ImageArgs {
 }
 
 /// Which operations, with which parameters.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct SelectArgs {
     /// Run these instead of the default set, by commas: names, 'defaults', 'all'; -NAME takes one
     /// out again, as in 'defaults,-NAME'

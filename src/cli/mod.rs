@@ -81,6 +81,6 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Schema(args) => catalogue::schema(&args),
         Command::Support(args) => support::support(&args),
         Command::Recover(args) => recover::recover(&args),
-        Command::Seed(args) => seed::seed(&args),
+        Command::Seed(args) => seed::seed(args),
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
         return catalogue::list(&args.select.operations_dir, args.say.json);
     }
     let mut watch = Stopwatch::new(&args.say);
-    let operations = selected(&args.select, &args.customize)?;
+    let operations = selected(&args.select, &args.customize, &args.say)?;
     let allowed = args.secrets.allowed()?;
     // Before the image is opened, as in `seal`.
     let now = now()?;
@@ -73,10 +73,17 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
 /// The operation that removes users.
 const ACCOUNTS: &str = "user-account";
 
-fn selected(args: &SelectArgs, customize: &CustomizeArgs) -> Result<Vec<Operation>, Failure> {
+fn selected(
+    args: &SelectArgs,
+    customize: &CustomizeArgs,
+    say: &SayArgs,
+) -> Result<Vec<Operation>, Failure> {
     let mut catalogue = catalogue::load(&args.operations_dir)?;
     if let Some(operation) = customize.operation()? {
         catalogue.customized(operation).map_err(Failure::usage)?;
+        for note in customize.notes().iter().filter(|_| !say.quiet) {
+            out::note(format_args!("sysprep-rs: {note}"));
+        }
     }
     for setting in &args.set {
         catalogue.set(setting).map_err(Failure::usage)?;
@@ -201,7 +208,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let access = if output.is_some() || args.dry_run { Access::Audit } else { Access::Seal };
     let selected = match args.plan {
         Some(_) => Vec::new(),
-        None => selected(&args.select, &args.customize)?,
+        None => selected(&args.select, &args.customize, &args.say)?,
     };
     let planned =
         args.plan.as_deref().map(|file| plan_file::load(file).map(|it| (it, file))).transpose()?;

@@ -1,4 +1,4 @@
-//! `seed`: a volume that carries a seed of cloud-init.
+//! `seed`: cloud-init's seed in an image, or on a volume that carries it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,37 +10,71 @@ use clap::Args;
 use serde::Serialize;
 use sysprep_rs::block::ReadBlocks as _;
 use sysprep_rs::image::{self, ExportOptions};
+use sysprep_rs::operation::CUSTOMIZE;
 use sysprep_rs::report::bytes;
 use sysprep_rs::seed::volume::{self, Format, config_drive, nocloud};
 use sysprep_rs::seed::{Seed, SeedFile};
 
+use super::args::{ImageArgs, OpenArgs, SayArgs, SealArgs, SelectArgs, VerifyArg};
+use super::customize::CustomizeArgs;
 use super::failure::Failure;
-use super::{clock, out, own_files};
+use super::{clock, out, own_files, run};
 
 #[derive(Debug, Args)]
 pub(crate) struct SeedArgs {
-    /// The new volume; its format is what its name ends in: .iso, or .img, .raw, .vfat, .fat
+    /// The disk image whose guest is seeded
+    #[arg(value_name = "IMAGE")]
+    image: Option<PathBuf>,
+
+    /// The new volume; its format is what its name ends in: .iso, or .img, .raw, .vfat, .fat. With
+    /// IMAGE: a new image, which leaves IMAGE as it is
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
     #[command(flatten)]
     files: SeedFileArgs,
 
-    /// The volume's format: iso (a CD-ROM) or vfat (a disk)
+    /// Take the files as they are, whatever cloud-init would say of them
+    #[arg(long)]
+    unchecked: bool,
+
+    /// The volume's format: iso (a CD-ROM) or vfat (a disk). With IMAGE: its format, raw or qcow2
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
 
     /// Make OpenStack's ConfigDrive (config-2) instead of a NoCloud volume (cidata)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "image")]
     config_drive: bool,
 
     /// Let --output replace a regular file that exists
-    #[arg(long)]
+    #[arg(long, requires = "output")]
     force: bool,
 
-    /// Print JSON on standard output
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    sealing: SealingArgs,
+
+    #[command(flatten)]
+    say: SayArgs,
+}
+
+/// What is there for an image alone.
+#[derive(Debug, Args)]
+struct SealingArgs {
+    /// With IMAGE: only say what would be done
+    #[arg(short = 'n', long, requires = "image")]
+    dry_run: bool,
+
+    /// With IMAGE: the new image's format, raw or qcow2
+    #[arg(long, value_name = "FORMAT", requires = "image", requires = "output")]
+    output_format: Option<String>,
+
+    /// With IMAGE: how much is read back before the commit
+    #[arg(long, value_enum, default_value_t = VerifyArg::Touched, requires = "image")]
+    verify: VerifyArg,
+
+    /// With IMAGE: follow a backing file outside the image's own folder
+    #[arg(long, requires = "image")]
+    allow_backing: bool,
 }
 
 /// The files of a seed.
@@ -97,14 +131,58 @@ struct MadeFile<'a> {
 }
 
 /// `seed`.
-pub(crate) fn seed(args: &SeedArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn seed(args: SeedArgs) -> Result<ExitCode, Failure> {
+    match &args.image {
+        Some(image) => in_image(&image.clone(), args),
+        None => on_volume(&args),
+    }
+}
+
+/// `seed IMAGE`: a seal that does nothing else.
+fn in_image(image: &Path, args: SeedArgs) -> Result<ExitCode, Failure> {
+    let files = args.files.named();
+    if files.is_empty() {
+        return Err(Failure::usage(NOTHING));
+    }
+    let customize = CustomizeArgs::seeding(&files, args.unchecked)?;
+    let open = OpenArgs {
+        format: args.format.unwrap_or_else(|| "auto".into()),
+        allow_backing: args.sealing.allow_backing,
+    };
+    let select = SelectArgs {
+        enable: vec![CUSTOMIZE.to_owned()],
+        // What was deleted before is for a seal to take away.
+        keep_free_space: true,
+        ..SelectArgs::default()
+    };
+    run::seal(&SealArgs {
+        image: ImageArgs::of(image, open),
+        select,
+        customize,
+        say: args.say,
+        plan: None,
+        dry_run: args.sealing.dry_run,
+        output: args.output,
+        output_format: args.sealing.output_format,
+        force: args.force,
+        verify: args.sealing.verify,
+    })
+}
+
+/// What is said where no file is named.
+const NOTHING: &str = "nothing to tell a machine: add --user-data FILE";
+
+/// `seed --output VOLUME`.
+fn on_volume(args: &SeedArgs) -> Result<ExitCode, Failure> {
     let Some(output) = args.output.as_deref() else {
-        return Err(Failure::usage("name the new volume: --output FILE.iso, or --output FILE.img"));
+        return Err(Failure::usage(
+            "name the new volume: --output FILE.iso, or --output FILE.img; or an image to seed",
+        ));
     };
     let format = format(args.format.as_deref(), output)?;
     let files = args.files.named();
     if files.is_empty() {
-        return Err(Failure::usage("nothing to tell a machine: add --user-data FILE"));
+        return Err(Failure::usage(NOTHING));
     }
     if let Some((file, _)) = files.iter().find(|(_, path)| image::is_same_file(path, output)) {
         let flag = file.name();
@@ -112,8 +190,12 @@ pub(crate) fn seed(args: &SeedArgs) -> Result<ExitCode, Failure> {
     }
     own_files::is_free(output, args.force)?;
     let now = clock::now()?;
-    let seed = Seed::read(files.iter().copied()).map_err(|it| Failure::lines(it.0))?;
-    for note in seed.notes() {
+    let read = match args.unchecked {
+        true => Seed::read_unchecked(files.iter().copied()),
+        false => Seed::read(files.iter().copied()),
+    };
+    let seed = read.map_err(|it| Failure::lines(it.lines()))?;
+    for note in seed.notes().iter().filter(|_| !args.say.quiet) {
         out::note(format!("sysprep-rs: {note}"));
     }
     let (tree, label) = match args.config_drive {
@@ -143,9 +225,9 @@ pub(crate) fn seed(args: &SeedArgs) -> Result<ExitCode, Failure> {
         sha256: image::sha256(&disk).map_err(|it| Failure::at(output, it))?,
         files: tree.files().map(|(path, it)| MadeFile { path, size: it.len() }).collect(),
     };
-    if args.json {
+    if args.say.json {
         out::json(&made)?;
-    } else {
+    } else if !args.say.quiet {
         out::text(&text(&made))?;
     }
     Ok(ExitCode::SUCCESS)

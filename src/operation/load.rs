@@ -223,6 +223,11 @@ impl Operation {
         }
     }
 
+    /// Whether a step has this verb.
+    pub fn has_step(&self, verb: &str) -> bool {
+        self.steps.iter().any(|step| step.verb == verb)
+    }
+
     /// The values that were set, by parameter; those left at their default are not in it.
     pub fn settings(&self) -> &BTreeMap<String, String> {
         &self.settings

@@ -41,7 +41,7 @@ pub use reference::markdown;
 pub use schema::json_schema;
 pub use selection::{CUSTOMIZE, Selection, not_here};
 pub use shape::{Field, Shape};
-pub use step::{Propose, Step, StepError, VERBS, Verb};
+pub use step::{Propose, SEED, Step, StepError, VERBS, Verb};
 pub use targets::{Scan, Targets};
 pub use volumes::{VolumeFacts, Volumes};
 pub use when::When;

@@ -8,7 +8,7 @@ use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL,
 use crate::fs::Node;
 use crate::guest::Guest;
 use crate::operation::{
-    CHANGES, CUSTOMIZE, Draft, Drafted, Operation, Proposal, Shared, StepError, Surroundings,
+    CHANGES, CUSTOMIZE, Draft, Drafted, Operation, Proposal, SEED, Shared, StepError, Surroundings,
 };
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
@@ -40,8 +40,8 @@ impl std::error::Error for PlanError {}
 /// Works out what the operations change in the guests. Nothing is written, no clock is read, and
 /// the same guests, operations and options give the same plan.
 ///
-/// Operations run by name, whatever their order here, but for `customize`, which comes after all
-/// others as in virt-sysprep. One that fails is told in its outcome and
+/// Operations run by name, whatever their order here, but for those that seed cloud-init, whose state
+/// others clean, and for `customize`, which comes after all others as in virt-sysprep. One that fails is told in its outcome and
 /// adds no change; the others go on.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub fn plan(
     options: &PlanOptions,
 ) -> Result<Plan, PlanError> {
     let mut sorted: Vec<&Operation> = operations.iter().collect();
-    sorted.sort_by_key(|it| (it.name == CUSTOMIZE, &it.name));
+    sorted.sort_by_key(|it| (it.name == CUSTOMIZE, it.has_step(SEED), &it.name));
     let mut plan = Plan {
         schema: SCHEMA,
         tool: TOOL.to_owned(),

@@ -27,6 +27,8 @@ pub(super) enum Means {
     File,
     /// The same, of what runs programs of the guest: with `--at-first-boot` alone.
     AtFirstBoot(fn(&str) -> Result<Vec<Json>, String>),
+    /// Files of cloud-init's seed.
+    Seed,
     /// Nothing, which is what it asks for.
     Nothing,
 }
@@ -62,6 +64,13 @@ pub(super) const FLAGS: &[Flag] = &[
     },
     flag("chmod", "PERMISSIONS:FILE", "Set permission bits, in octal with a leading 0", chmod),
     flag("chown", "UID:GID:PATH", "Set owner and group", chown),
+    Flag {
+        name: "cloud-init",
+        value: Some("PART=FILE,..."),
+        help: "Seed cloud-init from files of the host: user-data=F, meta-data=F, network-config=F, \
+               vendor-data=F; 'unchecked' takes them as they are",
+        means: Means::Seed,
+    },
     Flag {
         name: "commands-from-file",
         value: Some("FILE"),

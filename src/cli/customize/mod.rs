@@ -5,6 +5,7 @@ mod file;
 mod flags;
 mod password;
 mod perl;
+mod seed;
 mod ssh_key;
 
 use std::cell::RefCell;
@@ -15,11 +16,13 @@ use std::path::Path;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use serde_json::{Value as Json, json};
 use sysprep_rs::operation::{CUSTOMIZE, LoadError, Operation};
+use sysprep_rs::seed::SeedFile;
 use sysprep_rs::text_file;
 
 use super::failure::Failure;
 use super::virt_sysprep;
 use flags::{AT_FIRST_BOOT, FLAGS, Flag, Means};
+use seed::SeedFiles;
 
 /// The longest file of commands, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
@@ -33,6 +36,12 @@ pub(crate) struct CustomizeArgs {
     drawn: RefCell<Vec<(String, String)>>,
     /// How passwords are hashed, where a flag says so.
     crypto: RefCell<Option<String>>,
+    /// The files of a seed that the command `seed` is about.
+    seeding: SeedFiles,
+    /// The files of a seed, of whichever flags.
+    seed: RefCell<SeedFiles>,
+    /// What is to be known of them.
+    notes: RefCell<Vec<String>>,
 }
 
 impl fmt::Debug for CustomizeArgs {
@@ -93,6 +102,12 @@ impl FromArgMatches for CustomizeArgs {
 }
 
 impl CustomizeArgs {
+    /// What only seeds a guest.
+    pub(crate) fn seeding(files: &[(SeedFile, &Path)], unchecked: bool) -> Result<Self, Failure> {
+        let seeding = SeedFiles::of(files, unchecked).map_err(Failure::usage)?;
+        Ok(Self { seeding, ..Self::default() })
+    }
+
     /// The flag that was given first, if any was.
     pub(crate) fn first(&self) -> Option<&'static str> {
         self.given.first().and_then(|(number, _)| FLAGS.get(*number)).map(|flag| flag.name)
@@ -110,6 +125,7 @@ impl CustomizeArgs {
         }
         let mut steps = Vec::new();
         self.drawn.borrow_mut().clear();
+        self.seed.replace(self.seeding.clone());
         for (number, value) in &self.given {
             let Some(flag) = FLAGS.get(*number) else { continue };
             let name = format!("--{}", flag.name);
@@ -123,10 +139,24 @@ impl CustomizeArgs {
         }
         self.hashed(&mut steps);
         number(&mut steps);
+        let seed = self.seed.borrow();
+        if let Some(step) =
+            seed.step().map_err(|it| Failure::usage(format!("--cloud-init: {it}")))?
+        {
+            // Here each problem has a line of its own.
+            let notes = seed.read().map_err(|it| Failure::lines(it.lines()))?;
+            self.notes.replace(notes);
+            steps.push(step);
+        }
         if steps.is_empty() {
             return Ok(None);
         }
         operation(&Json::Array(steps)).map(Some).map_err(|it| Failure::usage(told(&it)))
+    }
+
+    /// What is to be known of the files that were given.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.notes.borrow().clone()
     }
 
     /// The passwords that were drawn, each with its account: told once they are set.
@@ -151,6 +181,10 @@ impl CustomizeArgs {
             }
             Means::Crypto => {
                 *self.crypto.borrow_mut() = Some(password::crypto(value)?.to_owned());
+                Vec::new()
+            }
+            Means::Seed => {
+                self.seed.borrow_mut().take(value)?;
                 Vec::new()
             }
             Means::File | Means::Nothing => Vec::new(),

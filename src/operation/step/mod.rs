@@ -18,6 +18,7 @@ mod remove;
 mod remove_accounts;
 mod rewrite;
 mod scan;
+mod seed;
 mod set_key;
 mod symlink;
 mod timezone;
@@ -52,6 +53,9 @@ pub struct Verb {
     pub(crate) build: fn(&Fields) -> Result<Arc<dyn Propose>, Problem>,
 }
 
+/// The verb whose operations run after those that clean up.
+pub const SEED: &str = seed::VERB.name;
+
 /// Every verb, in the order that documentation lists them.
 pub const VERBS: &[Verb] = &[
     remove::VERB,
@@ -72,6 +76,7 @@ pub const VERBS: &[Verb] = &[
     remove_accounts::VERB,
     authorize_key::VERB,
     firstboot::VERB,
+    seed::VERB,
     hostname::VERB,
     timezone::VERB,
     keymap::VERB,

@@ -175,3 +175,29 @@ impl Place {
         }
     }
 }
+
+/// These permission bits, as root's.
+pub(super) fn root(mode: u16) -> Meta {
+    Meta { mode: Some(mode), owner: Some("0".into()), group: Some("0".into()) }
+}
+
+/// Makes a file of root's with these permission bits, and the directories that lead there; one that
+/// is there gets content and owner.
+pub(super) fn file(
+    draft: &mut Draft<'_>,
+    path: GuestPath,
+    content: &[u8],
+    mode: u16,
+    why: &str,
+) -> Result<(), StepError> {
+    let place = Place::with(path, root(mode));
+    let Some(target) = place.target(draft, true)? else { return Ok(()) };
+    if target.kind.is_some_and(|kind| kind != Kind::File) {
+        draft.refuse(&target.path, "not a regular file");
+        return Ok(());
+    }
+    if target.kind == Some(Kind::File) && draft.content(&target)?.as_deref() != Some(content) {
+        draft.set_content(&target, content.to_vec(), why)?;
+    }
+    place.make(draft, &target, New::File(content.to_vec().into()), mode)
+}

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use super::new::{Meta, Place};
+use super::new::{self, Meta, Place};
 use super::symlink::Symlink;
 use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::guest::{Family, Init};
-use crate::operation::draft::{Draft, New};
+use crate::operation::draft::Draft;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
@@ -61,20 +61,9 @@ fn path(text: &str) -> GuestPath {
     text.parse().unwrap_or_default()
 }
 
-/// A file with these permission bits, root's, and the directories that lead there.
+/// A file of root's, and the directories that lead there.
 fn file(draft: &mut Draft<'_>, path: GuestPath, text: &[u8], mode: u16) -> Result<(), StepError> {
-    let meta = Meta { mode: Some(mode), owner: Some("0".into()), group: Some("0".into()) };
-    let place = Place::with(path, meta);
-    let Some(target) = place.target(draft, true)? else { return Ok(()) };
-    let new = New::File(text.to_vec().into());
-    if target.kind.is_some_and(|kind| kind != Kind::File) {
-        draft.refuse(&target.path, "not a regular file");
-        return Ok(());
-    }
-    if target.kind == Some(Kind::File) && draft.content(&target)?.as_deref() != Some(text) {
-        draft.set_content(&target, text.to_vec(), "runs scripts at first boot")?;
-    }
-    place.make(draft, &target, new, mode)
+    new::file(draft, path, text, mode, "runs scripts at first boot")
 }
 
 impl Firstboot {
