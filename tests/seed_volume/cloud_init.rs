@@ -125,7 +125,10 @@ fn meta_data_means_the_same_in_a_config_drive() {
         ("dsmode: local", "/mode"),
         ("dsmode: net", "/mode"),
         (&format!("network-interfaces: {}", json!(INTERFACES)), "/network"),
-        ("region: {name: north, zones: [1, 2]}", "/metadata/region"),
+        (
+            "region: {name: north, zones: [1, 0x10, 010, '2'], flags: [yes, n, null]}",
+            "/metadata/region",
+        ),
         ("meta: {role: db}\nlocal-hostname: x", "/metadata/meta"),
     ] {
         let seed = with_meta_data(&format!("instance-id: 17\n{more}\n"));
@@ -144,6 +147,8 @@ fn meta_data_means_the_same_in_a_config_drive() {
         ("uuid: x", "'uuid'"),
         ("files: []", "'files'"),
         ("public-keys: [1]", "public-keys"),
+        ("on: x", "line 2, column 1: a key is text"),
+        ("made: 2024-02-29", "line 2, column 7: fractions, dates"),
     ] {
         let seed = with_meta_data(&format!("instance-id: a\n{more}\n"));
         let told = config_drive::tree(&seed).unwrap_err().to_string();

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{Tree, VolumeError, network_data, nocloud};
-use crate::seed::{Seed, SeedFile};
+use crate::problem::Problem;
+use crate::seed::{Seed, SeedFile, yaml};
 
 /// Where the newest form lies, which every reader takes where no dated one is there.
 const LATEST: &str = "openstack/latest";
@@ -53,11 +54,35 @@ fn not_carried<T>(file: SeedFile, why: impl Into<String>) -> Result<T, VolumeErr
 /// Reads YAML as cloud-init does.
 fn read(file: SeedFile, bytes: &[u8]) -> Result<Map<String, Value>, VolumeError> {
     let Ok(text) = std::str::from_utf8(bytes) else { return not_carried(file, "it is no text") };
-    match serde_saphyr::from_str(text) {
+    match yaml::parse(text).and_then(|it| json(&it.root)) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => not_carried(file, "it is no map of keys"),
-        Err(error) => not_carried(file, error.without_snippet().to_string()),
+        Err(Problem { at, message, .. }) => {
+            not_carried(file, format!("line {}, column {}: {message}", at.line, at.column))
+        }
     }
+}
+
+/// A value of YAML in JSON.
+fn json(node: &yaml::Node) -> Result<Value, Problem> {
+    Ok(match &node.value {
+        yaml::Value::Null => Value::Null,
+        yaml::Value::Bool(flag) => (*flag).into(),
+        yaml::Value::Integer(number) => (*number).into(),
+        yaml::Value::Text(text) => text.as_str().into(),
+        yaml::Value::List(list) => list.iter().map(|it| json(it)).collect::<Result<_, _>>()?,
+        yaml::Value::Map(entries) => {
+            let entry = |it: &yaml::Entry| match it.odd {
+                Some(_) => Err(Problem::new(it.at, "a key is text; put it in quotes")),
+                None => Ok((it.key.clone(), json(&it.value)?)),
+            };
+            Value::Object(entries.iter().map(entry).collect::<Result<_, _>>()?)
+        }
+        yaml::Value::Fraction | yaml::Value::Date | yaml::Value::Binary(_) => {
+            let message = "fractions, dates and binary values are not carried; put it in quotes";
+            return Err(Problem::new(node.at, message));
+        }
+    })
 }
 
 /// `meta_data.json` of NoCloud's meta-data, and the text of an interfaces file where it has one.
