@@ -1,6 +1,7 @@
 //! The program as a user runs it, on the image that the repository carries.
 
 mod customize;
+mod elsewhere;
 mod errors;
 mod interrupted;
 mod plans;
@@ -9,6 +10,7 @@ mod secrets;
 mod seed;
 mod seeded;
 mod uuids;
+mod unpacked;
 mod virt_sysprep;
 
 use std::fs;

@@ -1,7 +1,7 @@
 //! The plan as a value: what is in it, its file, its digests.
 
 use sysprep_rs::fs::{Kind, MetaChange};
-use sysprep_rs::operation::{Action, Catalogue, Operation, Selection};
+use sysprep_rs::operation::{Action, Catalogue, Moves, Operation, Selection};
 use sysprep_rs::plan::{self, Outcome, Plan};
 
 use crate::operations::sample::{Sample, embedded, spec, with_steps};
@@ -120,7 +120,7 @@ fn the_digest_before_a_change_tells_of_every_change_since() {
     let tree = "/d/sub/f = \"1\"\n/d/g = \"2\"\n/f 0600 1:1 = \"abc\"\n/l -> a";
     let digest = |text: &str, path: &str, action: &Action| {
         let mut sample = Sample::new(text);
-        plan::before(sample.fs("part1"), &path.parse().unwrap(), action).unwrap()
+        plan::before(sample.fs("part1"), &Moves::default(), &path.parse().unwrap(), action).unwrap()
     };
     let remove = |kind| Action::Remove { kind, nodes: 1, bytes: 0 };
     let write = Action::Update {

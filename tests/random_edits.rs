@@ -155,7 +155,14 @@ impl Source {
             uid: self.owner(),
             gid: self.owner(),
             xattrs: xattrs.into_iter().map(|(name, value)| Xattr { name, value }).collect(),
+            ..NewMeta::default()
         }
+    }
+
+    /// The same for what an edit makes, whose time may be given.
+    fn made(&mut self) -> NewMeta {
+        let mtime = self.random.one_in(4).then_some(Timestamp { seconds: 1_000_000_002, nanos: 0 });
+        NewMeta { mtime, ..self.meta() }
     }
 
     /// A random tree of about `count` nodes.
@@ -227,6 +234,7 @@ enum Edit {
     Remove(GuestPath),
     RemoveTree(GuestPath),
     Rename(GuestPath, GuestPath),
+    Link(GuestPath, GuestPath),
     SetMeta(GuestPath, MetaChange),
 }
 
@@ -235,6 +243,7 @@ enum OwnedKind {
     File(Vec<u8>),
     Directory,
     Symlink(Vec<u8>),
+    Special(Kind, u32, u32),
 }
 
 fn locate(fs: &dyn ReadFs, path: &GuestPath) -> Node {
@@ -258,6 +267,9 @@ impl Edit {
                     OwnedKind::File(bytes) => NewKind::File(bytes),
                     OwnedKind::Directory => NewKind::Directory,
                     OwnedKind::Symlink(target) => NewKind::Symlink(target),
+                    OwnedKind::Special(kind, major, minor) => {
+                        NewKind::Special(*kind, (*major, *minor))
+                    }
                 };
                 fs.create(dir, path.name().unwrap(), kind, meta).map(|_| ())
             }
@@ -276,6 +288,10 @@ impl Edit {
             Self::Rename(from, to) => {
                 let (old, new) = (parent(fs.view(), from), parent(fs.view(), to));
                 fs.rename(old, from.name().unwrap(), new, to.name().unwrap())
+            }
+            Self::Link(file, to) => {
+                let (node, dir) = (locate(fs.view(), file), parent(fs.view(), to));
+                fs.link(node, dir, to.name().unwrap())
             }
             Self::SetMeta(path, change) => {
                 let node = locate(fs.view(), path);
@@ -335,13 +351,13 @@ impl Source {
         }
         let one = self.random.pick(&choice.all).clone();
         let file = self.random.pick(&choice.files).clone();
-        let edit = match self.random.below(24) {
+        let edit = match self.random.below(26) {
             0..4 => {
-                Edit::Create(dir.join(&self.name()), OwnedKind::File(self.content()), self.meta())
+                Edit::Create(dir.join(&self.name()), OwnedKind::File(self.content()), self.made())
             }
-            4 | 5 => Edit::Create(dir.join(&self.name()), OwnedKind::Directory, self.meta()),
+            4 | 5 => Edit::Create(dir.join(&self.name()), OwnedKind::Directory, self.made()),
             6 if unix => {
-                let mut meta = self.meta();
+                let mut meta = self.made();
                 // Symlinks take no user.* attributes in the kernel.
                 meta.xattrs.retain(|xattr| !xattr.name.starts_with("user."));
                 Edit::Create(dir.join(&self.name()), OwnedKind::Symlink(self.target()), meta)
@@ -360,6 +376,18 @@ impl Source {
                     return Vec::new();
                 }
                 Edit::Rename(one, to)
+            }
+            24 if unix => Edit::Link(file, dir.join(&self.name())),
+            25 if unix => {
+                let mut meta = self.made();
+                meta.xattrs.retain(|xattr| !xattr.name.starts_with("user."));
+                let special = *self.random.pick(&[
+                    (Kind::Fifo, 0, 0),
+                    (Kind::CharDevice, 1, 3),
+                    (Kind::BlockDevice, 259, 70_000),
+                ]);
+                let (kind, major, minor) = special;
+                Edit::Create(dir.join(&self.name()), OwnedKind::Special(kind, major, minor), meta)
             }
             17..20 => Edit::SetMeta(one.clone(), self.change(fs, &one)),
             20 | 21 => return self.burst(&dir),

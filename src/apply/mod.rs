@@ -12,7 +12,7 @@ pub mod verify;
 mod way;
 
 pub use commit::{Host, LogSource, Written, commit, replay};
-pub use edit::{edit, edit_all};
+pub use edit::{edit, edit_all, edit_all_from};
 pub use error::{ApplyError, Changed, LeftLog, REPAIR};
 pub use host::FileHost;
 pub use prove::{Committed, Proof, Replan, Size, Verified};

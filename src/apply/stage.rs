@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::edit::edit_all;
+use super::edit::edit_all_from;
 use super::recover::{self, Pending};
 use super::{ApplyError, Changed};
-use crate::block::{Overlay, WindowMut, WriteBlocks};
-use crate::fs::{self, EditFs, EditOptions, Freed, UuidChange};
+use crate::block::{Overlay, ReadBlocks, Window, WindowMut, WriteBlocks};
+use crate::fs::{self, EditFs, EditOptions, Freed, ReadFs, UuidChange};
 use crate::image::{Access, Image};
-use crate::operation::VolumeAction;
+use crate::operation::{Action, Content, GuestContent, Moves, VolumeAction};
 use crate::plan::{self, Change, Plan, PlannedFilesystem, VolumeChange};
 use crate::volume::{self, Layout, Volume, VolumeId};
 
@@ -96,12 +96,12 @@ pub fn stage_in<'a>(
         edited.changes.push(change);
     }
     unchanged_since(&edited)?;
+    let originals = originals(image, &layout, plan)?;
+    let original = |volume: &VolumeId| originals.get(volume).cloned();
     for Edited { volume, editor, changes } in &mut edited {
         let changes = changes.iter().map(|change| (&change.fs_path, &change.action));
-        edit_all(&mut **editor, changes).map_err(|(path, source)| ApplyError::Fs {
-            volume: volume.clone(),
-            path: Some(path),
-            source,
+        edit_all_from(&mut **editor, &original, changes).map_err(|(path, source)| {
+            ApplyError::Fs { volume: volume.clone(), path: Some(path), source }
         })?;
     }
     let mut freed = Vec::new();
@@ -163,7 +163,42 @@ fn belongs(image: &Image, layout: &Layout, plan: &Plan) -> Result<(), ApplyError
             return Err(ApplyError::WrongImage(problem));
         }
     }
+    let mut sources = BTreeSet::new();
+    for change in &plan.changes {
+        if let Action::Move { from, .. } = &change.action
+            && (from.is_root() || !sources.insert((&change.volume, from)))
+        {
+            return Err(ApplyError::WrongImage(format!("the plan moves {from} twice")));
+        }
+    }
     Ok(())
+}
+
+/// The filesystems that content comes from, as they are in the image.
+fn originals(
+    image: &Image,
+    layout: &Layout,
+    plan: &Plan,
+) -> Result<BTreeMap<VolumeId, Arc<dyn ReadFs>>, ApplyError> {
+    let mut originals = BTreeMap::new();
+    for change in &plan.changes {
+        let Some(Content::Guest(GuestContent { volume: id, .. })) = change.action.content() else {
+            continue;
+        };
+        if originals.contains_key(id) {
+            continue;
+        }
+        let failed = |source| ApplyError::Fs { volume: id.clone(), path: None, source };
+        let at = volume(layout, id)?;
+        let window =
+            Window::new(image.disk(), at.start, at.len).map_err(|error| failed(error.into()))?;
+        let window: Arc<dyn ReadBlocks> = Arc::new(window);
+        let driver = fs::probe(&*window).map_err(failed)?;
+        let driver =
+            driver.ok_or_else(|| ApplyError::WrongImage(format!("{id} holds no files")))?;
+        originals.insert(id.clone(), Arc::from((driver.open)(window).map_err(failed)?));
+    }
+    Ok(originals)
 }
 
 /// The volume a plan names.
@@ -235,18 +270,24 @@ fn open(
     Ok(editor)
 }
 
+/// The moves among the changes of one filesystem.
+fn moves<'a>(changes: &[&'a Change]) -> Moves<'a> {
+    Moves::among(changes.iter().map(|change| (&change.fs_path, &change.action)))
+}
+
 /// Checks that everything the plan saw is as it was.
 fn unchanged_since(edited: &[Edited<'_>]) -> Result<(), ApplyError> {
     let mut changed = BTreeMap::new();
     for Edited { volume, editor, changes } in edited {
+        let moves = moves(changes);
         for change in changes {
             let failed = |source| ApplyError::Fs {
                 volume: (*volume).clone(),
                 path: Some(change.fs_path.clone()),
                 source,
             };
-            let now =
-                plan::before(editor.view(), &change.fs_path, &change.action).map_err(failed)?;
+            let now = plan::before(editor.view(), &moves, &change.fs_path, &change.action)
+                .map_err(failed)?;
             if now != change.before {
                 let changed_path =
                     Changed { guest: change.guest, path: change.path.clone(), change: change.id };

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sysprep_rs::image::Image;
-use sysprep_rs::operation::{CUSTOMIZE, Operation};
+use sysprep_rs::operation::{CUSTOMIZE, Moves, Operation};
 use sysprep_rs::plan::{self, Change, PLAN_BYTES, Plan};
 use sysprep_rs::text_file;
 
@@ -143,10 +143,12 @@ fn attributed(changes: &[Change], again: &[Change]) -> Vec<Change> {
 /// Makes sure that the plan counts what is there.
 fn check_counts(plan: &Plan, file: &Path, opened: &Opened) -> Result<(), Failure> {
     for change in &plan.changes {
+        let mine = plan.changes.iter().filter(|it| it.volume == change.volume);
+        let moves = Moves::among(mine.map(|it| (&it.fs_path, &it.action)));
         let found = opened.disk.filesystems.iter().find(|it| it.volume == change.volume);
         // What is not there, or not as it was, is for staging to tell.
         let Some(Ok(fs)) = found.map(|it| &it.fs) else { continue };
-        let Ok(seen) = plan::seen(&**fs, &change.fs_path, &change.action) else { continue };
+        let Ok(seen) = plan::seen(&**fs, &moves, &change.fs_path, &change.action) else { continue };
         let counted = seen.objects == change.objects && seen.action == change.action;
         if seen.digest == change.before && !counted {
             return Err(Failure::at(

@@ -102,7 +102,7 @@ const FLAGS: &[Flags] = &[
         ),
     },
     Flags {
-        names: &["copy", "inject-blnsvr", "inject-qemu-ga", "inject-virtio-win", "move", "tar-in"],
+        names: &["inject-blnsvr", "inject-qemu-ga", "inject-virtio-win"],
         value: Value::One,
         answer: Answer::Refused(CUSTOMIZE),
     },

@@ -281,6 +281,20 @@ pub enum NewKind<'a> {
     Directory,
     /// A symbolic link to this target.
     Symlink(&'a [u8]),
+    /// A device with its major and minor number, a named pipe or a socket (whose numbers are 0).
+    Special(Kind, (u32, u32)),
+}
+
+impl NewKind<'_> {
+    /// The kind of object.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::File(_) => Kind::File,
+            Self::Directory => Kind::Directory,
+            Self::Symlink(_) => Kind::Symlink,
+            Self::Special(kind, _) => *kind,
+        }
+    }
 }
 
 /// Gives the next bytes of what a file is to hold: all of the slice, or an error.
@@ -302,7 +316,7 @@ pub fn source_of(content: &[u8]) -> impl FnMut(&mut [u8]) -> Result<(), FsError>
 /// The number that is no user and no group: chown(2) takes it for "leave this one as it is".
 pub const NO_ID: u32 = u32::MAX;
 
-/// A new node's metadata. Times are the editor's [`EditOptions::now`].
+/// A new node's metadata. Times that are not given are the editor's [`EditOptions::now`].
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewMeta {
@@ -312,6 +326,12 @@ pub struct NewMeta {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// Modification time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtime: Option<Timestamp>,
+    /// Access time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub atime: Option<Timestamp>,
     /// Extended attributes to set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xattrs: Vec<Xattr>,
@@ -401,8 +421,32 @@ pub trait EditFs: Send {
 
     /// Gives a node another name, in the same or another directory. `Exists` when the new name is
     /// taken; a directory cannot be moved below itself (`BadName`).
-    fn rename(&mut self, from: Node, name: &[u8], to: Node, new_name: &[u8])
-    -> Result<(), FsError>;
+    fn rename(
+        &mut self,
+        from: Node,
+        name: &[u8],
+        to: Node,
+        new_name: &[u8],
+    ) -> Result<(), FsError> {
+        let node = self.detach(from, name)?;
+        match self.attach(node, to, new_name) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.attach(node, from, name)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The first half of a rename: takes a name away and keeps the node with all that is below it.
+    /// It has to be [attached](Self::attach) before `finish`, and is not to be looked at until then.
+    fn detach(&mut self, dir: Node, name: &[u8]) -> Result<Node, FsError>;
+
+    /// The other half: gives a detached node its name. Errors as of [`rename`](Self::rename).
+    fn attach(&mut self, node: Node, dir: Node, name: &[u8]) -> Result<(), FsError>;
+
+    /// Gives what is no directory one more name (a hard link).
+    fn link(&mut self, node: Node, dir: Node, name: &[u8]) -> Result<(), FsError>;
 
     /// Changes metadata; ctime follows.
     fn set_meta(&mut self, node: Node, change: &MetaChange) -> Result<(), FsError>;

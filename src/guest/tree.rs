@@ -83,6 +83,13 @@ impl Place {
         self.fs.stat(self.node)
     }
 
+    /// The same, shown at another path of its filesystem.
+    #[must_use]
+    pub fn shown_at(mut self, path: &GuestPath, fs_path: &GuestPath) -> Self {
+        (self.path, self.fs_path) = (path.clone(), fs_path.clone());
+        self
+    }
+
     /// A regular file's content, of at most `limit` bytes.
     ///
     /// # Errors
@@ -294,6 +301,12 @@ impl Tree {
             fs: Arc::clone(&mount.fs),
             mount: spot.mount,
         }
+    }
+
+    /// The path within a place's filesystem that a path of the guest has through the same mount.
+    pub fn fs_path_of(&self, place: &Place, path: &GuestPath) -> Option<GuestPath> {
+        let mount = self.mounts.get(place.mount)?;
+        Some(mount.root_path.append(&path.below(&mount.at)?))
     }
 
     /// Whether a filesystem is mounted right at a place: it can be emptied, not removed.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use crate::fs::{Kind, MetaChange, NewMeta};
+use crate::path::GuestPath;
 
 /// One change of one path. Concrete: no pattern, no expression, nothing left to look up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,46 @@ pub enum Action {
         /// Its owner and xattrs (the mode is 0777).
         meta: NewMeta,
         /// What is removed first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Replaced>,
+    },
+    /// Make a device, pipe or socket where nothing is, or in place of what is there.
+    CreateSpecial {
+        /// What it is.
+        kind: Kind,
+        /// A device's major and minor number.
+        device: (u32, u32),
+        /// Its owner, mode and xattrs.
+        meta: NewMeta,
+        /// What is removed first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Replaced>,
+    },
+    /// Give a file that is at another path of the same filesystem this name, too, where nothing is
+    /// or in place of what is there.
+    CreateLink {
+        /// Where the file is at the end, within the filesystem.
+        to: GuestPath,
+        /// What is removed first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Replaced>,
+    },
+    /// Move what is at another path of the same filesystem to this one, with everything below it.
+    /// All other changes name paths as they are once everything is moved.
+    Move {
+        /// Where it is before the run, within the filesystem.
+        from: GuestPath,
+        /// What it is.
+        kind: Kind,
+        /// A file's whole new content, or `None` to leave it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Content>,
+        /// How many bytes of content it had before.
+        bytes_before: u64,
+        /// Metadata to change.
+        #[serde(default)]
+        meta: MetaChange,
+        /// What is removed first; a directory with everything below it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replaces: Option<Replaced>,
     },
@@ -103,13 +144,29 @@ impl std::ops::AddAssign for Objects {
 }
 
 impl Action {
+    /// The content that it gives a file.
+    pub fn content(&self) -> Option<&Content> {
+        match self {
+            Self::CreateFile { content, .. } => Some(content),
+            Self::Update { content, .. } | Self::Move { content, .. } => content.as_ref(),
+            _ => None,
+        }
+    }
+
     /// How many bytes of content go by it.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Remove { bytes, .. } => *bytes,
             Self::CreateFile { replaces, .. }
             | Self::CreateDirectory { replaces, .. }
-            | Self::CreateSymlink { replaces, .. } => replaces.map_or(0, |gone| gone.bytes),
+            | Self::CreateSymlink { replaces, .. }
+            | Self::CreateSpecial { replaces, .. }
+            | Self::CreateLink { replaces, .. } => replaces.map_or(0, |gone| gone.bytes),
+            Self::Move { content, bytes_before, replaces, .. } => {
+                let cut = |content: &Content| bytes_before.saturating_sub(content.len());
+                let gone = replaces.map_or(0, |gone| gone.bytes);
+                gone.saturating_add(content.as_ref().map_or(0, cut))
+            }
             Self::Update { content: None, .. } => 0,
             Self::Update { content: Some(content), bytes_before, .. } => {
                 bytes_before.saturating_sub(content.len())

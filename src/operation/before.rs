@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::action::{Action, Objects, Replaced};
+use super::content::Content;
+use super::moves::{Moves, node_at};
 use crate::digest::Digest;
 use crate::fs::{FsError, Kind, Node, ReadFs, Stat, Timestamp};
 use crate::path::{GuestPath, escape};
@@ -58,45 +60,73 @@ pub struct Seen {
     pub action: Action,
 }
 
-/// The digest of what `action` would find at `path` (a path within `fs`).
+/// The digest of what `action` would find at `path` (a path within `fs`), before the moves.
 ///
 /// It is of absence where nothing is there; else of kind, mode, owner, size, times of content and
 /// metadata, node number, extended attributes and link target; of the content too where the action
 /// gives the file a new one that is not empty; and, where the action takes a directory away, of
-/// the whole tree below.
+/// the whole tree below. Of a move it is of what is moved and of what that takes the place of.
 ///
 /// # Errors
 /// What the filesystem says; a tree that is not one (a loop, too deep).
-pub fn before(fs: &dyn ReadFs, path: &GuestPath, action: &Action) -> Result<Digest, FsError> {
-    Ok(seen(fs, path, action)?.digest)
+pub fn before(
+    fs: &dyn ReadFs,
+    moves: &Moves<'_>,
+    path: &GuestPath,
+    action: &Action,
+) -> Result<Digest, FsError> {
+    Ok(seen(fs, moves, path, action)?.digest)
 }
 
 /// What `action` would find at `path` (a path within `fs`), and how much of it.
 ///
 /// # Errors
 /// As [`before`].
-pub fn seen(fs: &dyn ReadFs, path: &GuestPath, action: &Action) -> Result<Seen, FsError> {
+pub fn seen(
+    fs: &dyn ReadFs,
+    moves: &Moves<'_>,
+    path: &GuestPath,
+    action: &Action,
+) -> Result<Seen, FsError> {
     let mut action = action.clone();
-    let mut node = fs.root();
-    for name in path.names() {
-        match fs.lookup(node, name) {
-            Ok(Some(next)) => node = next,
-            Ok(None) | Err(FsError::NotADirectory) => {
-                let kind = match &mut action {
-                    Action::CreateFile { replaces, .. } => Some((replaces, Kind::File)),
-                    Action::CreateDirectory { replaces, .. } => Some((replaces, Kind::Directory)),
-                    Action::CreateSymlink { replaces, .. } => Some((replaces, Kind::Symlink)),
-                    Action::Remove { .. } | Action::Update { .. } => None,
-                };
-                let objects = kind.map_or_else(Objects::default, |(replaces, kind)| {
-                    *replaces = None;
-                    Objects::one(kind)
-                });
-                return Ok(Seen { digest: absent(), objects, action });
+    let there = match &action {
+        Action::Update { .. } | Action::Remove { .. } => moves.origin(path),
+        _ => moves.replaced(path),
+    };
+    let node = there.map_or(Ok(None), |path| node_at(fs, &path))?;
+    if let Action::Move { from, kind, content, bytes_before, replaces, .. } = &mut action {
+        let Some(moved) = node_at(fs, from)? else {
+            return Ok(Seen { digest: absent(), objects: Objects::default(), action });
+        };
+        let survey = node.map(|node| survey(fs, node)).transpose()?;
+        let stat = fs.stat(moved)?;
+        *kind = stat.kind;
+        *bytes_before = if stat.kind == Kind::File { stat.size } else { 0 };
+        let gone = survey.as_ref().map(|it| it.digest);
+        let digest = of_move(fs, moved, content.as_ref(), gone)?;
+        *replaces = match (node, survey) {
+            (Some(node), Some(Survey { nodes, bytes, .. })) => {
+                Some(Replaced { kind: fs.stat(node)?.kind, nodes, bytes })
             }
-            Err(error) => return Err(error),
-        }
+            _ => None,
+        };
+        return Ok(Seen { digest, objects: Objects::one(stat.kind), action });
     }
+    let Some(node) = node else {
+        let kind = match &mut action {
+            Action::CreateFile { replaces, .. } => Some((replaces, Kind::File)),
+            Action::CreateDirectory { replaces, .. } => Some((replaces, Kind::Directory)),
+            Action::CreateSymlink { replaces, .. } => Some((replaces, Kind::Symlink)),
+            Action::CreateSpecial { kind, replaces, .. } => Some((replaces, *kind)),
+            Action::CreateLink { replaces, .. } => Some((replaces, Kind::File)),
+            Action::Remove { .. } | Action::Update { .. } | Action::Move { .. } => None,
+        };
+        let objects = kind.map_or_else(Objects::default, |(replaces, kind)| {
+            *replaces = None;
+            Objects::one(kind)
+        });
+        return Ok(Seen { digest: absent(), objects, action });
+    };
     let Stat { kind, size, .. } = fs.stat(node)?;
     let replaced = |survey: &Survey| Replaced { kind, nodes: survey.nodes, bytes: survey.bytes };
     let survey = match &mut action {
@@ -115,7 +145,10 @@ pub fn seen(fs: &dyn ReadFs, path: &GuestPath, action: &Action) -> Result<Seen, 
         }
         Action::CreateFile { replaces, .. }
         | Action::CreateDirectory { replaces, .. }
-        | Action::CreateSymlink { replaces, .. } => {
+        | Action::CreateSymlink { replaces, .. }
+        | Action::CreateSpecial { replaces, .. }
+        | Action::CreateLink { replaces, .. }
+        | Action::Move { replaces, .. } => {
             let survey = survey(fs, node)?;
             *replaces = Some(replaced(&survey));
             survey
@@ -189,6 +222,21 @@ pub(crate) fn with_content(fs: &dyn ReadFs, node: Node) -> Result<Digest, FsErro
         feed_content(&mut hasher, fs, node, stat.size)?;
     }
     Ok(hasher.finalize().into())
+}
+
+/// The digest of what a move finds: the node, with its content where it gets another one, and what
+/// goes in its place.
+pub(crate) fn of_move(
+    fs: &dyn ReadFs,
+    node: Node,
+    content: Option<&Content>,
+    gone: Option<Digest>,
+) -> Result<Digest, FsError> {
+    let moved = match content {
+        Some(content) if !content.is_empty() => with_content(fs, node)?,
+        _ => of_node(fs, node)?,
+    };
+    Ok(Digest::of(&[*moved.as_bytes(), *gone.unwrap_or_else(absent).as_bytes()].concat()))
 }
 
 /// The digest of a regular file's content alone.

@@ -5,12 +5,16 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::moves::node_at;
 use crate::content::as_text_or_base64;
 use crate::digest::Digest;
-use crate::fs::{FsError, source_of};
+use crate::fs::{FsError, ReadFs, source_of};
+use crate::path::GuestPath;
+use crate::volume::VolumeId;
 
 /// How much is read at a time.
 const PIECE: usize = 64 << 10;
@@ -23,7 +27,27 @@ pub enum Content {
     Inline(#[serde(with = "as_text_or_base64")] Vec<u8>),
     /// What a file of the host holds.
     Host(HostContent),
+    /// What a file of the guest held before the run.
+    Guest(GuestContent),
 }
+
+/// What a file of a guest holds before anything is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestContent {
+    /// The volume of its filesystem.
+    pub volume: VolumeId,
+    /// The path within that filesystem.
+    #[serde(rename = "guest-file")]
+    pub file: GuestPath,
+    /// How many bytes.
+    pub length: u64,
+    /// Their digest.
+    pub digest: Digest,
+}
+
+/// Gives a volume's filesystem as it is before anything is changed.
+pub type Originals<'a> = &'a dyn Fn(&VolumeId) -> Option<Arc<dyn ReadFs>>;
 
 /// A stretch of a host's file, which is read when the plan is applied and has to hold then what it
 /// held when the plan was made.
@@ -57,6 +81,7 @@ impl Content {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
             Self::Host(host) => host.length,
+            Self::Guest(guest) => guest.length,
         }
     }
 
@@ -70,6 +95,7 @@ impl Content {
         match self {
             Self::Inline(bytes) => Digest::of(bytes),
             Self::Host(host) => host.digest,
+            Self::Guest(guest) => guest.digest,
         }
     }
 
@@ -78,10 +104,11 @@ impl Content {
     /// # Errors
     /// [`FsError::Source`] where it is not there, also later, when the last byte is read and it was
     /// another content.
-    pub fn source(&self) -> Result<ContentSource<'_>, FsError> {
+    pub fn source(&self, originals: Originals<'_>) -> Result<ContentSource<'_>, FsError> {
         match self {
             Self::Inline(bytes) => Ok(Box::new(source_of(bytes))),
             Self::Host(host) => host.source(),
+            Self::Guest(guest) => guest.source(originals),
         }
     }
 
@@ -89,45 +116,85 @@ impl Content {
     ///
     /// # Errors
     /// As [`source`](Self::source).
-    pub fn bytes(&self) -> Result<Vec<u8>, FsError> {
+    pub fn bytes(&self, originals: Originals<'_>) -> Result<Vec<u8>, FsError> {
         let mut bytes = vec![0; usize::try_from(self.len()).unwrap_or(usize::MAX)];
-        self.source()?(&mut bytes)?;
+        self.source(originals)?(&mut bytes)?;
         Ok(bytes)
     }
 }
 
+impl GuestContent {
+    fn source(&self, originals: Originals<'_>) -> Result<ContentSource<'_>, FsError> {
+        let fs = originals(&self.volume).ok_or_else(|| self.failed("it is not opened"))?;
+        let node = node_at(&*fs, &self.file)?.ok_or_else(|| self.failed(CHANGED))?;
+        let mut at = 0;
+        Ok(checked(
+            self.length,
+            self.digest,
+            move |dst| match fs.read_at(node, at, dst)? {
+                read if read == dst.len() => {
+                    at += read as u64;
+                    Ok(())
+                }
+                _ => Err(self.failed(CHANGED)),
+            },
+            || self.failed(CHANGED),
+        ))
+    }
+
+    fn failed(&self, why: &str) -> FsError {
+        FsError::Source(format!("{} on {}: {why}", self.file, self.volume))
+    }
+}
+
+/// A source whose bytes have to be these, once the last one is given.
+fn checked<'a>(
+    length: u64,
+    digest: Digest,
+    mut source: impl FnMut(&mut [u8]) -> Result<(), FsError> + 'a,
+    changed: impl Fn() -> FsError + 'a,
+) -> ContentSource<'a> {
+    let mut hasher = blake3::Hasher::new();
+    let mut left = length;
+    Box::new(move |dst| {
+        source(dst)?;
+        hasher.update(dst);
+        left = left.saturating_sub(dst.len() as u64);
+        match left == 0 && Digest::from(hasher.finalize()) != digest {
+            true => Err(changed()),
+            false => Ok(()),
+        }
+    })
+}
+
 impl HostContent {
-    /// What a whole file holds now.
+    /// What a file holds now: all of it, or of a `part` where it begins and how long it is.
     ///
     /// # Errors
-    /// What the host says, and the file's name.
-    pub fn of(file: &Path) -> Result<Self, String> {
+    /// What the host says, or that the file ends before, and its name.
+    pub fn of(file: &Path, part: Option<(u64, u64)>) -> Result<Self, String> {
         let failed = |error| format!("{}: {error}", file.display());
+        let (at, wanted) = part.unwrap_or((0, u64::MAX));
         let mut opened = open(file).map_err(failed)?;
-        let (length, digest) = digest_of(&mut opened, u64::MAX).map_err(failed)?;
+        opened.seek(SeekFrom::Start(at)).map_err(failed)?;
+        let (length, digest) = digest_of(&mut opened, wanted).map_err(failed)?;
+        if part.is_some() && length != wanted {
+            return Err(failed(io::Error::other("it became shorter while it was read")));
+        }
         let file = std::path::absolute(file).map_err(failed)?;
-        Ok(Self { file, at: 0, length, digest })
+        Ok(Self { file, at, length, digest })
     }
 
     fn source(&self) -> Result<ContentSource<'_>, FsError> {
         let mut file = open(&self.file).map_err(|error| self.failed(error))?;
         file.seek(SeekFrom::Start(self.at)).map_err(|error| self.failed(error))?;
-        let mut hasher = blake3::Hasher::new();
-        let mut left = self.length;
-        Ok(Box::new(move |dst| {
-            if let Err(error) = file.read_exact(dst) {
-                return Err(match error.kind() {
-                    io::ErrorKind::UnexpectedEof => self.failed(CHANGED),
-                    _ => self.failed(error),
-                });
-            }
-            hasher.update(dst);
-            left = left.saturating_sub(dst.len() as u64);
-            if left == 0 && Digest::from(hasher.finalize()) != self.digest {
-                return Err(self.failed(CHANGED));
-            }
-            Ok(())
-        }))
+        let read = move |dst: &mut [u8]| {
+            file.read_exact(dst).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => self.failed(CHANGED),
+                _ => self.failed(error),
+            })
+        };
+        Ok(checked(self.length, self.digest, read, || self.failed(CHANGED)))
     }
 
     fn failed(&self, why: impl fmt::Display) -> FsError {
@@ -153,7 +220,7 @@ pub(super) fn open(file: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// What the host says.
-pub(super) fn digest_of(from: &mut dyn io::Read, limit: u64) -> io::Result<(u64, Digest)> {
+fn digest_of(from: &mut dyn io::Read, limit: u64) -> io::Result<(u64, Digest)> {
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; PIECE];
     let mut from = from.take(limit);
@@ -199,25 +266,25 @@ mod tests {
         let file = dir.path().join("file");
         let bytes: Vec<u8> = (0..200_000_u32).map(|it| (it % 251) as u8).collect();
         fs::write(&file, &bytes).unwrap();
-        let content = Content::Host(HostContent::of(&file).unwrap());
+        let content = Content::Host(HostContent::of(&file, None).unwrap());
         assert_eq!((content.len(), content.digest()), (200_000, Digest::of(&bytes)));
-        assert_eq!(content.bytes().unwrap(), bytes);
+        assert_eq!(content.bytes(&|_| None).unwrap(), bytes);
         let json = serde_json::to_string(&content).unwrap();
         assert_eq!(serde_json::from_str::<Content>(&json).unwrap(), content);
         // What was added behind is not asked for.
         fs::write(&file, [&bytes[..], b"more"].concat()).unwrap();
-        assert_eq!(content.bytes().unwrap(), bytes);
+        assert_eq!(content.bytes(&|_| None).unwrap(), bytes);
         let mut other = bytes;
         other[199_999] ^= 1;
         for (now, said) in [(&other[..], "changed since"), (&other[..10], "changed since")] {
             fs::write(&file, now).unwrap();
-            let error = content.bytes().unwrap_err().to_string();
+            let error = content.bytes(&|_| None).unwrap_err().to_string();
             assert!(error.contains(said) && error.contains("/file"), "{error}");
         }
         fs::remove_file(&file).unwrap();
-        assert!(content.bytes().unwrap_err().to_string().contains("/file"));
+        assert!(content.bytes(&|_| None).unwrap_err().to_string().contains("/file"));
         fs::create_dir(&file).unwrap();
-        assert!(content.bytes().unwrap_err().to_string().contains("not a regular file"));
+        assert!(content.bytes(&|_| None).unwrap_err().to_string().contains("not a regular file"));
     }
 
     #[test]
@@ -232,6 +299,12 @@ mod tests {
             Content::Inline(vec![0xff, 0]),
             host(b"/a"),
             host(b"/\xff"),
+            Content::Guest(GuestContent {
+                volume: VolumeId("part1".into()),
+                file: "/a".parse().unwrap(),
+                length: 9,
+                digest,
+            }),
         ] {
             let json = serde_json::to_string(&content).unwrap();
             assert_eq!(serde_json::from_str::<Content>(&json).unwrap(), content, "{json}");

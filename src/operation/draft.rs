@@ -2,21 +2,26 @@
 //!
 //! A later step sees what the earlier ones will do. At the end each path has one change at most.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use super::action::Action;
 use super::before::{self, Survey};
 use super::content::{Content, HostContent};
 use super::step::StepError;
 use super::targets::Scan;
 use crate::digest::Digest;
-use crate::fs::{FsError, Kind, MetaChange, Stat};
+use crate::fs::{FsError, Kind, MetaChange, ReadFs, Stat, Timestamp, Xattr};
 use crate::guest::{Guest, Place, Unread};
 use crate::path::GuestPath;
 use crate::secret::{Finding, Spot};
 use crate::volume::VolumeId;
 
+mod copying;
 mod follow;
+mod moving;
 mod pending;
 mod removal;
 mod search;
@@ -112,6 +117,19 @@ pub enum New {
     Directory,
     /// A symlink to this target.
     Symlink(Vec<u8>),
+    /// A device with its major and minor number, a pipe or a socket.
+    Special(Kind, (u32, u32)),
+}
+
+/// Metadata beside owner and mode: what is `None` becomes the time of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// Modification time.
+    pub mtime: Option<Timestamp>,
+    /// Access time.
+    pub atime: Option<Timestamp>,
+    /// Extended attributes.
+    pub xattrs: Vec<Xattr>,
 }
 
 /// A new object's permission bits and owner.
@@ -148,6 +166,10 @@ pub struct Draft<'a> {
     inline_left: u64,
     around: Surroundings<'a>,
     volumes: Vec<VolumeProposal>,
+    /// How many groups of names there are.
+    groups: usize,
+    /// Existing files that are the one of a group.
+    anchors: HashMap<usize, Target>,
 }
 
 impl<'a> Draft<'a> {
@@ -174,6 +196,8 @@ impl<'a> Draft<'a> {
             inline_left: INLINE_TOTAL,
             around,
             volumes: Vec::new(),
+            groups: 0,
+            anchors: HashMap::new(),
         };
         draft.walk(scans);
         draft
@@ -263,7 +287,7 @@ impl<'a> Draft<'a> {
         match target {
             Some(target) => Ok(Some(target)),
             // The way ended in `..` or at the root itself.
-            None => match self.guest.tree.locate(&here)? {
+            None => match self.locate(&here)? {
                 Some(place) => self.target(place, &matched),
                 None => Ok(None),
             },
@@ -299,7 +323,7 @@ impl<'a> Draft<'a> {
             (Some(place), Some(name)) => {
                 self.guest.tree.child(place, name)?.map(|(place, _)| place)
             }
-            _ => self.guest.tree.locate(&path)?,
+            _ => self.locate(&path)?,
         };
         if let Some(found) = found {
             return self.target(found, matched);
@@ -311,7 +335,7 @@ impl<'a> Draft<'a> {
             }
             Some(_) => None,
             None if self.hidden(dir) => None,
-            None => self.guest.tree.locate(dir)?.map(|place| (place.volume, place.fs_path)),
+            None => self.locate(dir)?.map(|place| (place.volume, place.fs_path)),
         };
         Ok(above.zip(path.name().map(<[u8]>::to_vec)).map(|((volume, fs_path), name)| Target {
             fs_path: fs_path.join(&name),
@@ -336,7 +360,7 @@ impl<'a> Draft<'a> {
         if let Some(content) = self.new_content(target) {
             let size = content.len();
             if size <= EDITABLE_BYTES {
-                return content.bytes().map(Some).map_err(failed);
+                return content.bytes(&|volume| self.filesystem(volume)).map(Some).map_err(failed);
             }
             self.refuse(&target.path, too_long(size));
             return Ok(None);
@@ -405,7 +429,7 @@ impl<'a> Draft<'a> {
             return Ok(content);
         }
         self.inline_left -= host.length;
-        let bytes = content.bytes().map_err(|error| StepError::Host(error.to_string()))?;
+        let bytes = content.bytes(&|_| None).map_err(|error| StepError::Host(error.to_string()))?;
         Ok(bytes.into())
     }
 
@@ -421,7 +445,8 @@ impl<'a> Draft<'a> {
         let failed = |error| StepError::Fs(target.path.clone(), error);
         let mut piece = vec![0; PIECE];
         if let Some(content) = self.new_content(target) {
-            let mut source = content.source().map_err(failed)?;
+            let originals = |volume: &VolumeId| self.filesystem(volume);
+            let mut source = content.source(&originals).map_err(failed)?;
             let mut left = content.len();
             while left > 0 {
                 let len = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
@@ -492,10 +517,15 @@ impl<'a> Draft<'a> {
         Ok(Some(Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid }))
     }
 
+    /// A volume's filesystem, as it is before the run.
+    fn filesystem(&self, volume: &VolumeId) -> Option<Arc<dyn ReadFs>> {
+        let mount = self.guest.tree.mounts().iter().find(|mount| mount.volume == *volume);
+        mount.map(|mount| Arc::clone(&mount.fs))
+    }
+
     /// Whether a volume's filesystem keeps owners and modes; FAT does not.
     pub fn keeps_owners(&self, volume: &VolumeId) -> bool {
-        let mount = self.guest.tree.mounts().iter().find(|mount| mount.volume == *volume);
-        mount.is_none_or(|mount| mount.fs.info().kind != "vfat")
+        self.filesystem(volume).is_none_or(|fs| fs.info().kind != "vfat")
     }
 
     /// Notes that a path is left alone, and why.
@@ -574,7 +604,13 @@ impl<'a> Draft<'a> {
         let Some(owned) = self.owned(target)? else { return Ok(()) };
         let Some(original) = self.original(target, false)? else { return Ok(()) };
         let content = Some(content.into());
-        self.put(target, original, After::File { content, owned }, why.into())
+        self.put(target, original, After::File { content, owned }, why.into())?;
+        self.each_name(&target.path, |pending| {
+            if let Some(extra) = &mut pending.extra {
+                (extra.mtime, extra.atime) = (None, None);
+            }
+        });
+        Ok(())
     }
 
     /// Changes permission bits or owner.
@@ -594,7 +630,22 @@ impl<'a> Draft<'a> {
             Some(pending) => pending.after.clone().with(owned),
             None => After::Same { kind, owned },
         };
-        self.put(target, original, after, why.into())
+        self.put(target, original, after, why.into())?;
+        self.each_name(&target.path, |_| {});
+        Ok(())
+    }
+
+    /// Changes what a path will be, and with it all other names of a file that is made with them.
+    fn each_name(&mut self, path: &GuestPath, change: impl Fn(&mut Pending)) {
+        let Some(pending) = self.pending.get_mut(path) else { return };
+        change(pending);
+        let (after, group) = (pending.after.clone(), pending.group);
+        if group.is_some() {
+            for pending in self.pending.values_mut().filter(|it| it.group == group) {
+                pending.after = after.clone();
+                change(pending);
+            }
+        }
     }
 
     /// Makes a new object at a path where nothing is, or in place of what is there.
@@ -611,6 +662,10 @@ impl<'a> Draft<'a> {
         if new == New::Directory && self.made_again(target, owned)? {
             return Ok(());
         }
+        let moved = self.pending.get(&target.path).is_some_and(|it| it.from.is_some());
+        let free = Target { place: None, kind: None, ..target.clone() };
+        let target = if moved { &free } else { target };
+        self.goes_at_home(&target.path);
         let Some(original) = self.original(target, true)? else { return Ok(()) };
         if original.is_none() && !self.may_create(target)? {
             return Ok(());
@@ -619,8 +674,13 @@ impl<'a> Draft<'a> {
             New::File(content) => After::File { content: Some(content), owned },
             New::Directory => After::Directory { owned },
             New::Symlink(target) => After::Symlink { target, owned },
+            New::Special(kind, device) => After::Special { kind, device, owned },
         };
-        self.put(target, original, after, why.into())
+        self.put(target, original, after, why.into())?;
+        if let Some(pending) = self.pending.get_mut(&target.path) {
+            (pending.extra, pending.group) = (None, None);
+        }
+        Ok(())
     }
 
     /// Whether the directory of a new path takes it.
@@ -633,7 +693,7 @@ impl<'a> Draft<'a> {
         if self.pending.contains_key(&dir) {
             return Ok(true);
         }
-        let Some(place) = self.guest.tree.locate(&dir)? else { return Ok(true) };
+        let Some(place) = self.locate(&dir)? else { return Ok(true) };
         let stat = place.stat().map_err(|error| StepError::Fs(dir.clone(), error))?;
         if let Some(reason) = before::obstacle(&stat) {
             self.refuse(&target.path, format!("its directory: {reason}"));
@@ -696,8 +756,18 @@ impl<'a> Draft<'a> {
         why: String,
     ) -> Result<(), StepError> {
         let mut by = vec![self.by];
+        let (mut left, mut from, mut extra, mut group) = (false, None, None, None);
+        let was_there = match self.pending.get(&target.path) {
+            Some(earlier) => earlier.after.kind().is_some(),
+            None => original.is_some(),
+        };
+        if was_there != after.kind().is_some() {
+            self.changes_names_at(&target.path);
+        }
         if let Some(earlier) = self.pending.remove(&target.path) {
             by.extend(earlier.by);
+            (left, from) = (earlier.left, earlier.from);
+            (extra, group) = (earlier.extra, earlier.group);
         } else if self.pending.len() >= CHANGES {
             return Err(StepError::TooMany(CHANGES));
         }
@@ -705,13 +775,25 @@ impl<'a> Draft<'a> {
             volume: target.volume.clone(),
             fs_path: target.fs_path.clone(),
             original,
+            left,
+            from,
             after,
+            extra,
+            group,
             by: Vec::new(),
             why,
         };
         self.pending.insert(target.path.clone(), pending);
         self.attribute(&target.path, &by);
         Ok(())
+    }
+
+    /// A name comes or goes: its directory has the time of the run, whatever it was given before.
+    fn changes_names_at(&mut self, path: &GuestPath) {
+        let dir = path.parent().and_then(|dir| self.pending.get_mut(&dir));
+        if let Some(Pending { extra: Some(extra), .. }) = dir {
+            (extra.mtime, extra.atime) = (None, None);
+        }
     }
 
     /// Whether nothing of the file's content will be left.
@@ -735,12 +817,33 @@ impl<'a> Draft<'a> {
         let mut proposals: Vec<Proposal> = Vec::new();
         let mut places: HashMap<(VolumeId, GuestPath), usize> = HashMap::new();
         let mut files: HashMap<(VolumeId, u64), usize> = HashMap::new();
-        let mut refused = self.refused;
+        let mut refused = std::mem::take(&mut self.refused);
+        let mut firsts = HashMap::new();
+        for (group, anchor) in std::mem::take(&mut self.anchors) {
+            // A later step may have taken it away.
+            if self.at(&anchor.path, false)?.is_some_and(|it| it.kind == Some(Kind::File)) {
+                firsts.insert((group, anchor.volume), anchor.fs_path);
+            }
+        }
         for (path, pending) in self.pending {
-            let node = pending.original.as_ref().map(|original| original.place.node.0);
-            let several = pending.original.as_ref().is_some_and(|it| it.stat.links > 1);
+            let node = pending.object().map(|original| original.place.node.0);
+            let several = pending.object().is_some_and(|it| it.stat.links > 1);
             let failed = |error: FsError| StepError::Fs(path.clone(), error);
-            let Some(proposal) = pending.into_proposal(&path).map_err(failed)? else { continue };
+            let group = pending.group;
+            let Some(mut proposal) = pending.into_proposal(&path).map_err(failed)? else {
+                continue;
+            };
+            if let (Some(group), Action::CreateFile { replaces, .. }) = (group, &proposal.action) {
+                match firsts.entry((group, proposal.volume.clone())) {
+                    Entry::Occupied(first) => {
+                        let (to, replaces) = (first.get().clone(), *replaces);
+                        proposal.action = Action::CreateLink { to, replaces };
+                    }
+                    Entry::Vacant(first) => {
+                        first.insert(proposal.fs_path.clone());
+                    }
+                }
+            }
             let place = (proposal.volume.clone(), proposal.fs_path.clone());
             let mut earlier = places.get(&place).copied();
             // Content and metadata belong to the file, whichever of its names led to it.

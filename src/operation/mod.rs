@@ -16,6 +16,7 @@ pub mod crypt;
 mod draft;
 mod load;
 mod mode;
+mod moves;
 mod reference;
 mod schema;
 mod selection;
@@ -31,12 +32,13 @@ pub use crate::problem::{At, LoadError, Problem, nearest};
 pub use action::{Action, Objects, Replaced, VolumeAction};
 pub use before::{Seen, Shared, before, seen};
 pub use catalogue::{Catalogue, CatalogueError, load_file};
-pub use content::{Content, ContentSource, HostContent};
+pub use content::{Content, ContentSource, GuestContent, HostContent, Originals};
 pub use draft::{
-    CHANGES, Draft, Drafted, EDITABLE_BYTES, Kept, New, Owned, Proposal, Refused, Surroundings,
-    Target, Told, VolumeProposal,
+    CHANGES, Draft, Drafted, EDITABLE_BYTES, Extra, Kept, New, Owned, Proposal, Refused,
+    Surroundings, Target, Told, VolumeProposal,
 };
 pub use load::{Class, DescribedStep, Description, Operation, Parameter, ParameterType};
+pub use moves::Moves;
 pub use reference::markdown;
 pub use schema::json_schema;
 pub use selection::{CUSTOMIZE, Selection, not_here};

@@ -120,11 +120,14 @@ impl Plan {
             let (mode, uid, gid) = match &change.action {
                 Action::CreateFile { meta, .. }
                 | Action::CreateDirectory { meta, .. }
-                | Action::CreateSymlink { meta, .. } => {
+                | Action::CreateSymlink { meta, .. }
+                | Action::CreateSpecial { meta, .. } => {
                     (Some(meta.mode), Some(meta.uid), Some(meta.gid))
                 }
-                Action::Update { meta, .. } => (meta.mode, meta.uid, meta.gid),
-                Action::Remove { .. } => (None, None, None),
+                Action::Update { meta, .. } | Action::Move { meta, .. } => {
+                    (meta.mode, meta.uid, meta.gid)
+                }
+                Action::Remove { .. } | Action::CreateLink { .. } => (None, None, None),
             };
             if let Some(mode) = mode.filter(|mode| *mode > 0o7777) {
                 return Err(format!("change {id} sets the mode {mode:o}, beyond 7777"));

@@ -16,7 +16,7 @@ use sysprep_rs::digest::Digest;
 use sysprep_rs::fs::{EditOptions, Kind, MetaChange, NewMeta, ReadFs, Timestamp};
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{Access, ExportOptions, Format, Image, OpenOptions};
-use sysprep_rs::operation::{Action, Replaced};
+use sysprep_rs::operation::{Action, Moves, Replaced};
 use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::{self, Change, FilesystemFacts, ImageFacts, Plan};
 
@@ -90,7 +90,7 @@ pub(crate) fn plan(image: &Image, changes: &BTreeMap<GuestPath, Action>) -> Plan
         volume: filesystem.volume.clone(),
         fs_path: path.clone(),
         path: path.clone(),
-        before: plan::before(&*fs, path, action).unwrap(),
+        before: plan::before(&*fs, &Moves::default(), path, action).unwrap(),
         action: action.clone(),
         objects: Default::default(),
         why: "a test".to_owned(),

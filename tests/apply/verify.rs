@@ -78,6 +78,7 @@ fn meta(random: &mut Random) -> NewMeta {
         } else {
             Vec::new()
         },
+        ..NewMeta::default()
     }
 }
 

@@ -46,7 +46,7 @@ fn virt_syspreps_other_flags_are_answered() {
         ("-d guest", "libvirt is not asked"),
         ("--connect qemu:///system -d guest", "libvirt is not asked"),
         ("--mount-options /:noatime image.qcow2", "nothing is mounted"),
-        ("--move /a:/b image.qcow2", "not supported yet"),
+        ("--inject-qemu-ga qemu-ga.iso image.qcow2", "not supported yet"),
         ("--run-command --quiet image.qcow2", "--at-first-boot"),
         ("--update image.qcow2", "nothing of the guest is run"),
         ("--sm-register image.qcow2", "at first boot"),

@@ -334,6 +334,7 @@ fn meta(profile: &Profile) -> NewMeta {
         uid: 1000,
         gid: 70_000,
         xattrs: vec![Xattr { name: "user.made".to_owned(), value: content(77, 90) }],
+        ..NewMeta::default()
     }
 }
 
@@ -396,6 +397,31 @@ pub(crate) fn edits(subject: &Subject<'_>) {
             find(fs.view(), "/big/dir with a new place and name/inside").map(|_| ()),
             Some(())
         );
+    });
+    step(&|fs| {
+        // Each other's place, which no order of renames alone gives.
+        let (root, etc, big) = (fs.view().root(), at(fs.view(), "/etc"), at(fs.view(), "/big"));
+        let moved = fs.detach(root, b"moved").unwrap();
+        let tiny = fs.detach(etc, b"tiny").unwrap();
+        let dir = fs.detach(big, b"dir with a new place and name").unwrap();
+        fs.create(etc, b"in between", NewKind::File(b"x"), &meta).unwrap();
+        fs.attach(tiny, root, b"moved").unwrap();
+        fs.attach(moved, etc, b"tiny").unwrap();
+        fs.attach(dir, big, b"dir with a new place and name").unwrap();
+        let mtime = Some(Timestamp { seconds: 1_000_000_000, nanos: 0 });
+        let old = NewMeta { mtime, ..meta.clone() };
+        let old = fs.create(etc, b"old", NewKind::File(b"old"), &old).unwrap();
+        assert_eq!(fs.view().stat(old).unwrap().mtime.seconds, 1_000_000_000);
+        if profile.unix {
+            fs.link(old, root, b"older").unwrap();
+            assert_eq!(fs.view().stat(old).unwrap().links, 2);
+            let device = (259, 70_000);
+            let node = fs
+                .create(etc, b"disk", NewKind::Special(Kind::BlockDevice, device), &meta)
+                .unwrap();
+            assert_eq!(fs.view().stat(node).unwrap().device, Some(device));
+            fs.create(etc, b"fifo", NewKind::Special(Kind::Fifo, (0, 0)), &meta).unwrap();
+        }
     });
     step(&|fs| {
         let big = at(fs.view(), "/big");
@@ -526,7 +552,24 @@ pub(crate) fn refusals(subject: &Subject<'_>) {
             fs.create(etc, b"HostName", file.clone(), &meta).map(|_| ())
         });
     }
+    refused("a detached directory put below itself", &["BadName"], &|fs| {
+        let (root, below) = (fs.view().root(), at(fs.view(), "/etc/deep/er"));
+        let node = fs.detach(root, b"etc").unwrap();
+        fs.attach(node, below, b"x")
+    });
+    refused("a second name that is taken", &["Exists", "CannotStore"], &|fs| {
+        let (etc, node) = (at(fs.view(), "/etc"), at(fs.view(), "/etc/tiny"));
+        fs.link(node, etc, b"hostname")
+    });
+    refused("a second name of a directory", &["IsADirectory", "CannotStore"], &|fs| {
+        let (root, etc) = (fs.view().root(), at(fs.view(), "/etc"));
+        fs.link(etc, root, b"x")
+    });
     if !subject.profile.unix {
+        refused("a pipe", &["CannotStore"], &|fs| {
+            let etc = at(fs.view(), "/etc");
+            fs.create(etc, b"pipe2", NewKind::Special(Kind::Fifo, (0, 0)), &meta).map(|_| ())
+        });
         refused("a symlink", &["CannotStore"], &|fs| {
             let etc = at(fs.view(), "/etc");
             fs.create(etc, b"link", NewKind::Symlink(b"x"), &meta).map(|_| ())

@@ -40,7 +40,7 @@ fn action(action: &Action) -> String {
         Action::CreateFile { content, meta: new, replaces } => {
             format!(
                 "file {} {}{}",
-                text(&content.bytes().unwrap()),
+                text(&content.bytes(&|_| None).unwrap()),
                 meta(new),
                 in_place_of(replaces.as_ref())
             )
@@ -51,10 +51,17 @@ fn action(action: &Action) -> String {
         Action::CreateSymlink { target, replaces, .. } => {
             format!("symlink to {}{}", text(target), in_place_of(replaces.as_ref()))
         }
+        Action::CreateSpecial { kind, device: (major, minor), .. } => {
+            format!("{kind:?} {major}:{minor}").to_lowercase()
+        }
+        Action::CreateLink { to, .. } => format!("another name of {to}"),
+        Action::Move { from, replaces, .. } => {
+            format!("move from {from}{}", in_place_of(replaces.as_ref()))
+        }
         Action::Update { content, meta: MetaChange { mode, uid, gid, .. }, .. } => {
             let mut line = String::from("update");
             if let Some(content) = content {
-                write!(line, " content {}", text(&content.bytes().unwrap())).unwrap();
+                write!(line, " content {}", text(&content.bytes(&|_| None).unwrap())).unwrap();
             }
             if let Some(mode) = mode {
                 write!(line, " mode {mode:04o}").unwrap();

@@ -10,7 +10,7 @@ use sysprep_rs::fs::{
     UuidChange, Xattr, ext4,
 };
 use sysprep_rs::guest::{Disk, Filesystem, Guest};
-use sysprep_rs::operation::{Catalogue, Operation, VolumeAction, Volumes};
+use sysprep_rs::operation::{Catalogue, Moves, Operation, VolumeAction, Volumes};
 use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanOptions};
 use sysprep_rs::volume::{Layout, Table, Volume, VolumeId};
@@ -257,8 +257,9 @@ impl Sample {
     pub(crate) fn seal(&mut self, plan: &Plan) {
         for (id, fs) in &mut self.volumes {
             let mine = || plan.changes.iter().filter(|change| change.volume == *id);
+            let moves = Moves::among(mine().map(|change| (&change.fs_path, &change.action)));
             for change in mine() {
-                let now = plan::before(fs, &change.fs_path, &change.action).unwrap();
+                let now = plan::before(fs, &moves, &change.fs_path, &change.action).unwrap();
                 assert_eq!(now, change.before, "{} was seen otherwise", change.path);
             }
             let place = Arc::new(Mutex::new(fs.model.clone()));

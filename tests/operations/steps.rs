@@ -37,6 +37,9 @@ pub(super) fn changes(plan: &Plan) -> Vec<String> {
         Action::CreateDirectory { .. } => "directory",
         Action::CreateSymlink { .. } => "symlink",
         Action::Update { .. } => "update",
+        Action::Move { .. } => "move",
+        Action::CreateSpecial { .. } => "special",
+        Action::CreateLink { .. } => "link",
     };
     plan.changes.iter().map(|it| format!("{} {}", it.path, verb(&it.action))).collect()
 }

@@ -83,6 +83,25 @@ impl Commands<'_> {
                 self.within(path, &[b"symlink", &name, &quoted(target)]);
                 (Kind::Symlink, 0o777)
             }
+            OwnedKind::Special(kind, major, minor) => {
+                let (major, minor) = (major.to_string(), minor.to_string());
+                match kind {
+                    Kind::Fifo => self.within(path, &[b"mknod", &name, b"p"]),
+                    Kind::CharDevice => {
+                        self.within(
+                            path,
+                            &[b"mknod", &name, b"c", major.as_bytes(), minor.as_bytes()],
+                        );
+                    }
+                    _ => {
+                        self.within(
+                            path,
+                            &[b"mknod", &name, b"b", major.as_bytes(), minor.as_bytes()],
+                        );
+                    }
+                }
+                (*kind, meta.mode)
+            }
         };
         self.mode(path, kind, mode);
         self.set(path, "uid", meta.uid);
@@ -90,7 +109,7 @@ impl Commands<'_> {
         for Xattr { name, value } in &meta.xattrs {
             self.xattr(path, name, Some(value));
         }
-        let now = self.now;
+        let now = meta.mtime.map_or(self.now, |mtime| mtime.seconds);
         self.set(path, "mtime", format_args!("@{now}"));
     }
 
@@ -126,6 +145,7 @@ impl Commands<'_> {
                     uid: stat.uid,
                     gid: stat.gid,
                     xattrs: fs.xattrs(node).unwrap(),
+                    ..NewMeta::default()
                 };
                 self.remove(fs, path);
                 self.create(path, &OwnedKind::File(content.clone()), &meta);
@@ -142,6 +162,13 @@ impl Commands<'_> {
                 self.say(&[b"expand_dir", &dir]);
                 self.say(&[b"ln", &old, &new]);
                 self.say(&[b"unlink", &old]);
+            }
+            Edit::Link(file, to) => {
+                let links = fs.stat(locate(fs, file)).unwrap().links;
+                let dir = quoted(&to.parent().expect("not the root").to_bytes());
+                self.say(&[b"expand_dir", &dir]);
+                self.say(&[b"ln", &quoted(&file.to_bytes()), &quoted(&to.to_bytes())]);
+                self.set(file, "links_count", links + 1);
             }
             Edit::SetMeta(path, change) => {
                 let node = locate(fs, path);

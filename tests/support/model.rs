@@ -369,6 +369,10 @@ impl EditFs for ModelEditor {
                 return Err(FsError::CannotStore("symlinks"));
             }
             NewKind::Symlink(target) => Content::Symlink(target.to_vec()),
+            NewKind::Special(..) if !self.model.profile.unix => {
+                return Err(FsError::CannotStore("devices, pipes and sockets"));
+            }
+            NewKind::Special(kind, (major, minor)) => Content::Special(kind, major, minor),
         };
         let mode = if matches!(content, Content::Symlink(_)) { 0o777 } else { meta.mode };
         let number = self.model.number();
@@ -380,9 +384,9 @@ impl EditFs for ModelEditor {
                 uid: meta.uid,
                 gid: meta.gid,
                 links: 0,
-                mtime: self.now,
+                mtime: meta.mtime.unwrap_or(self.now),
                 ctime: self.now,
-                atime: self.now,
+                atime: meta.atime.unwrap_or(self.now),
                 xattrs: meta
                     .xattrs
                     .iter()
@@ -426,25 +430,36 @@ impl EditFs for ModelEditor {
         Ok(())
     }
 
-    fn rename(
-        &mut self,
-        from: Node,
-        name: &[u8],
-        to: Node,
-        new_name: &[u8],
-    ) -> Result<(), FsError> {
-        let moved = self.model.lookup(from, name)?.ok_or(FsError::NotFound)?;
-        self.check_new(to, new_name)?;
-        let mut below = vec![moved];
+    fn detach(&mut self, dir: Node, name: &[u8]) -> Result<Node, FsError> {
+        self.take(dir, name)
+    }
+
+    fn attach(&mut self, node: Node, dir: Node, name: &[u8]) -> Result<(), FsError> {
+        let mut below = vec![node];
         while let Some(node) = below.pop() {
-            if node == to {
+            if node == dir {
                 return Err(FsError::BadName);
             }
             below.extend(self.model.names(node).into_iter().flat_map(BTreeMap::values));
         }
-        let node = self.take(from, name)?;
+        self.check_new(dir, name)?;
         let now = self.now;
-        self.model.names_mut(to, now).insert(new_name.to_vec(), node);
+        self.model.names_mut(dir, now).insert(name.to_vec(), node);
+        self.model.nodes.get_mut(&node).expect("a node").ctime = now;
+        Ok(())
+    }
+
+    fn link(&mut self, node: Node, dir: Node, name: &[u8]) -> Result<(), FsError> {
+        if !self.model.profile.unix {
+            return Err(FsError::CannotStore("a second name of a file"));
+        }
+        self.check_new(dir, name)?;
+        if matches!(self.model.node(node)?.content, Content::Directory(_)) {
+            return Err(FsError::IsADirectory);
+        }
+        let now = self.now;
+        self.model.names_mut(dir, now);
+        self.model.enter(dir, name, node);
         self.model.nodes.get_mut(&node).expect("a node").ctime = now;
         Ok(())
     }

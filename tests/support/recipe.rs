@@ -33,7 +33,8 @@ fn write_sparse(at: &Path, content: &[u8]) {
     }
 }
 
-fn write_tree(dir: &Path, spec: &Spec) {
+/// Makes the tree in a plain folder; what needs root is left out, and so are owners and times.
+pub(crate) fn write_tree(dir: &Path, spec: &Spec) {
     fs::create_dir_all(dir).unwrap();
     for (path, item) in &spec.0 {
         let at = host(dir, path);

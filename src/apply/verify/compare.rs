@@ -120,19 +120,26 @@ impl Comparer<'_> {
         }
     }
 
+    /// Where what is at a path was before.
+    fn origin(&self, path: &GuestPath) -> GuestPath {
+        self.expected.origin(path).unwrap_or_else(|| path.clone())
+    }
+
     /// Looks at both states with the same reader: the independent one, or ours where that one
     /// cannot read even the original.
     fn both<T>(
         &mut self,
-        look: &dyn Fn(&dyn Judge) -> Result<T, FsError>,
+        path: &GuestPath,
+        look: &dyn Fn(&dyn Judge, &GuestPath) -> Result<T, FsError>,
     ) -> Result<(T, T), Blind> {
+        let origin = self.origin(path);
         if let (Some(before), Some(after)) = (self.before.judge, self.after.judge) {
-            if let Ok(before) = look(before) {
-                return Ok((before, look(after).map_err(Blind::After)?));
+            if let Ok(before) = look(before, &origin) {
+                return Ok((before, look(after, path).map_err(Blind::After)?));
             }
             self.out.own_looks += 1;
         }
-        match (look(&self.before.own), look(&self.after.own)) {
+        match (look(&self.before.own, &origin), look(&self.after.own, path)) {
             (Ok(before), Ok(after)) => Ok((before, after)),
             (Err(_), Err(_)) => Err(Blind::Both),
             (Ok(_), Err(error)) => Err(Blind::After(error)),
@@ -181,17 +188,30 @@ impl Comparer<'_> {
         for dir in self.expected.touched() {
             self.directory(&dir);
         }
+        self.left();
+    }
+
+    /// What was moved is where it was no more.
+    fn left(&mut self) {
+        for path in &self.expected.left {
+            if self.expected.action(path).is_none()
+                && !matches!(self.after.own.find(path), Ok(None))
+            {
+                self.find(path, "it was moved and our own reader still finds it");
+            }
+        }
     }
 
     /// A directory on the way: its own metadata, its names, and that nothing it names was touched.
     fn directory(&mut self, dir: &GuestPath) {
-        let (before, after) = match (self.before.own.find(dir), self.after.own.find(dir)) {
-            (Ok(before), Ok(Some(after))) => (before, after),
-            (_, Ok(None)) => return self.find(dir, "the directory is gone"),
-            (_, Err(error)) | (Err(error), _) => {
-                return self.find(dir, format_args!("the directory cannot be read: {error}"));
-            }
-        };
+        let (before, after) =
+            match (self.before.own.find(&self.origin(dir)), self.after.own.find(dir)) {
+                (Ok(before), Ok(Some(after))) => (before, after),
+                (_, Ok(None)) => return self.find(dir, "the directory is gone"),
+                (_, Err(error)) | (Err(error), _) => {
+                    return self.find(dir, format_args!("the directory cannot be read: {error}"));
+                }
+            };
         // A new directory has nothing in common with what it takes the place of.
         let before = before.filter(|_| !self.is_new(dir));
         let Some(names) = self.directory_names(dir, before.is_some()) else { return };
@@ -214,17 +234,17 @@ impl Comparer<'_> {
     }
 
     fn is_new(&self, path: &GuestPath) -> bool {
-        self.expected
-            .action(path)
-            .is_some_and(|action| !matches!(action, Action::Update { .. } | Action::Remove { .. }))
+        self.expected.action(path).is_some_and(|action| {
+            !matches!(action, Action::Update { .. } | Action::Remove { .. } | Action::Move { .. })
+        })
     }
 
     /// Names that have to be in a directory, which the new state is found to have. `None` when
     /// they cannot be read.
     fn directory_names(&mut self, dir: &GuestPath, had: bool) -> Option<Vec<Vec<u8>>> {
-        let look = |judge: &dyn Judge| witness::names(judge, dir);
+        let look = |judge: &dyn Judge, dir: &GuestPath| witness::names(judge, dir);
         let (before, after) = if had {
-            match self.both(&look) {
+            match self.both(dir, &look) {
                 Ok(names) => names,
                 Err(blind) => {
                     self.blind(dir, "the directory", blind);
@@ -232,7 +252,7 @@ impl Comparer<'_> {
                 }
             }
         } else {
-            match self.after(&look) {
+            match self.after(&|judge| look(judge, dir)) {
                 Ok(after) => (Vec::new(), after),
                 Err(error) => {
                     self.find(dir, format_args!("the directory cannot be read: {error}"));
@@ -368,13 +388,38 @@ impl Comparer<'_> {
                     Err(error) => self.find(path, format_args!("the link's target: {error}")),
                 }
             }
-            Action::Update { content, meta, .. } => {
+            Action::CreateSpecial { kind, device, meta, .. } => {
+                self.created(path, *kind, meta.mode, 0, meta);
+                if let Some((_, stat)) = self.own_after(path) {
+                    let device = Some(*device).filter(|_| stat.device.is_some());
+                    self.differs(path, "the device", &device, &stat.device);
+                }
+            }
+            Action::CreateLink { to, .. } => self.linked(path, to),
+            Action::Update { content, meta, .. } | Action::Move { content, meta, .. } => {
                 // Under another of its names the same file may be changed as well.
-                let node = self.before.own.find(path).ok().flatten();
+                let node = self.before.own.find(&self.origin(path)).ok().flatten();
                 match node.and_then(|node| self.expected.shared.get(&node)) {
                     Some(update) => self.updated(path, update.content.as_ref(), &update.meta),
                     None => self.updated(path, content.as_ref(), meta),
                 }
+            }
+        }
+    }
+
+    /// One more name of a file that is judged under the other.
+    fn linked(&mut self, path: &GuestPath, to: &GuestPath) {
+        match (self.after.own.find(path), self.after.own.find(to)) {
+            (Ok(Some(one)), Ok(Some(other))) => self.differs(path, "the file", &other.0, &one.0),
+            _ => return self.find(path, format_args!("it is not there, or {to} is not")),
+        }
+        let look = |judge: &dyn Judge, path: &GuestPath| {
+            Ok((judge.stat(path)?, witness::content(judge, path)?))
+        };
+        match (self.after(&|judge| look(judge, path)), self.after(&|judge| look(judge, to))) {
+            (Ok(one), Ok(other)) => self.differs(path, "what it holds", &other, &one),
+            (Err(error), _) | (_, Err(error)) => {
+                self.find(path, format_args!("it cannot be read: {error}"));
             }
         }
     }
@@ -402,7 +447,7 @@ impl Comparer<'_> {
         if self.unix {
             self.differs(path, "the mode", &mode, &stat.mode);
             self.differs(path, "the owner", &(meta.uid, meta.gid), &(stat.uid, stat.gid));
-            self.time(path, self.expected.now, stat.mtime);
+            self.time(path, meta.mtime.unwrap_or(self.expected.now), stat.mtime);
             match self.after.own.fs.xattrs(node) {
                 Ok(got) => self.xattrs(path, meta.xattrs.clone(), got),
                 Err(error) => {
@@ -436,7 +481,7 @@ impl Comparer<'_> {
     }
 
     fn updated(&mut self, path: &GuestPath, content: Option<&Content>, meta: &MetaChange) {
-        match self.both(&|judge| judge.stat(path)?.ok_or(FsError::NotFound)) {
+        match self.both(path, &|judge, path| judge.stat(path)?.ok_or(FsError::NotFound)) {
             Ok((old, new)) => {
                 self.differs(path, "the kind", &old.kind, &new.kind);
                 if self.unix {
@@ -458,7 +503,7 @@ impl Comparer<'_> {
         let found = self
             .before
             .own
-            .find(path)
+            .find(&self.origin(path))
             .and_then(|node| node.ok_or(FsError::NotFound))
             .and_then(|node| Ok((node, self.before.own.fs.stat(node)?)));
         let (old, old_stat) = match found {
@@ -501,12 +546,12 @@ impl Comparer<'_> {
     }
 
     fn same_content(&mut self, path: &GuestPath) {
-        match self.both(&|judge| witness::content(judge, path)) {
+        match self.both(path, &|judge, path| witness::content(judge, path)) {
             Ok((old, new)) if old == new => {}
             Ok((old, _)) => {
                 // A reader that misreads the original is no witness (ext4-view 1.0 shows block 0
                 // where a file without extents has a hole): ours has to see a difference too.
-                let own = witness::content(&self.before.own, path).ok();
+                let own = witness::content(&self.before.own, &self.origin(path)).ok();
                 if own.is_some_and(|own| own != old)
                     && own == witness::content(&self.after.own, path).ok()
                 {
@@ -527,7 +572,7 @@ impl Comparer<'_> {
         }
         self.same_node(path, old, new);
         self.metadata(path, old, new);
-        match self.both(&|judge| judge.stat(path)?.ok_or(FsError::NotFound)) {
+        match self.both(path, &|judge, path| judge.stat(path)?.ok_or(FsError::NotFound)) {
             Ok((old, new)) => {
                 self.differs(path, "the kind", &old.kind, &new.kind);
                 self.differs(path, "the mode", &old.mode, &new.mode);
@@ -543,7 +588,7 @@ impl Comparer<'_> {
             _ if stat.encrypted => self.out.unread += 1,
             Kind::File if !self.contents => {}
             Kind::File => self.same_content(path),
-            Kind::Symlink => match self.both(&|judge| judge.link_target(path)) {
+            Kind::Symlink => match self.both(path, &|judge, path| judge.link_target(path)) {
                 Ok((old, new)) if old == new => {}
                 Ok(_) => self.find(path, "the link's target changed and should not have"),
                 Err(blind) => self.blind(path, "the link's target", blind),
@@ -598,7 +643,10 @@ impl Comparer<'_> {
                     self.find(&path, "the directory is reached twice, or too deep");
                     continue;
                 }
-                let old = old.filter(|_| !self.is_new(&path));
+                let old = match self.expected.action(&path) {
+                    Some(Action::Move { from, .. }) => self.before.own.find(from).ok().flatten(),
+                    _ => old.filter(|_| !self.is_new(&path)),
+                };
                 let frame = self.frame(path, old, new);
                 stack.push(frame);
             }
@@ -609,6 +657,7 @@ impl Comparer<'_> {
                 self.changed(path, action);
             }
         }
+        self.left();
     }
 
     fn frame(&mut self, dir: GuestPath, old: Option<Node>, new: Node) -> Frame {

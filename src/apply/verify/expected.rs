@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::witness::Own;
 use crate::fs::{Kind, MetaChange, Node, Timestamp};
-use crate::operation::{Action, Content};
+use crate::operation::{Action, Content, Moves};
 use crate::path::GuestPath;
 
 /// What becomes of an object that stays.
@@ -40,7 +40,11 @@ impl Update {
 pub struct Expected<'a> {
     pub(super) actions: BTreeMap<&'a GuestPath, &'a Action>,
     /// Directories in which a name comes or goes, with the paths that do.
-    pub(super) renamed_in: BTreeMap<GuestPath, Vec<&'a GuestPath>>,
+    pub(super) renamed_in: BTreeMap<GuestPath, Vec<GuestPath>>,
+    /// What is moved.
+    pub(super) moves: Moves<'a>,
+    /// Paths, as they are at the end, that something was moved away from.
+    pub(super) left: BTreeSet<GuestPath>,
     /// Files with several names whose content or metadata changes, by their node before: the
     /// other names show the change too.
     pub(super) shared: HashMap<Node, Update>,
@@ -55,20 +59,31 @@ impl<'a> Expected<'a> {
         now: Timestamp,
     ) -> Self {
         let actions: BTreeMap<_, _> = changes.into_iter().collect();
+        let moves = Moves::among(actions.iter().map(|(path, action)| (*path, *action)));
+        let left: BTreeSet<GuestPath> = moves
+            .sources()
+            .filter_map(|from| Some(moves.now_at(&from.parent()?).join(from.name()?)))
+            .collect();
         let mut renamed_in: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (&path, action) in &actions {
-            if let (false, Some(dir)) = (matches!(action, Action::Update { .. }), path.parent()) {
-                renamed_in.entry(dir).or_default().push(path);
+        let renamed = actions
+            .iter()
+            .filter(|(_, action)| !matches!(action, Action::Update { .. }))
+            .map(|(path, _)| *path);
+        for path in renamed.chain(&left) {
+            if let Some(dir) = path.parent() {
+                renamed_in.entry(dir).or_default().push(path.clone());
             }
         }
-        Self { actions, renamed_in, shared: HashMap::new(), now }
+        Self { actions, renamed_in, moves, left, shared: HashMap::new(), now }
     }
 
     /// Finds the files with several names among those that are updated.
     pub(super) fn look_for_shared(&mut self, before: &Own<'_>) {
         for (path, action) in &self.actions {
-            if let Action::Update { content, meta, .. } = action
-                && let Ok(Some(node)) = before.find(path)
+            if let Action::Update { content, meta, .. } | Action::Move { content, meta, .. } =
+                action
+                && let Some(origin) = self.origin(path)
+                && let Ok(Some(node)) = before.find(&origin)
                 && let Ok(stat) = before.fs.stat(node)
                 && stat.links > 1
                 && stat.kind != Kind::Directory
@@ -78,9 +93,32 @@ impl<'a> Expected<'a> {
         }
     }
 
+    /// Where what is at a path at the end was before; `None` where it was nowhere.
+    pub(super) fn origin(&self, path: &GuestPath) -> Option<GuestPath> {
+        self.moves.origin(path)
+    }
+
     /// What happens to the name at `path`.
     pub(super) fn action(&self, path: &GuestPath) -> Option<&'a Action> {
         self.actions.get(path).copied()
+    }
+
+    /// Whether a directory above a path goes or is replaced.
+    fn goes(&self, path: &GuestPath) -> bool {
+        let mut dir = path.parent();
+        while let Some(path) = dir {
+            let replaced = self.action(&path).is_some_and(|action| {
+                !matches!(
+                    action,
+                    Action::Update { .. } | Action::Move { .. } | Action::CreateDirectory { .. }
+                )
+            });
+            if replaced {
+                return true;
+            }
+            dir = path.parent();
+        }
+        false
     }
 
     /// Every directory on the way to a changed path, and every new one.
@@ -90,13 +128,11 @@ impl<'a> Expected<'a> {
             if matches!(action, Action::CreateDirectory { .. }) {
                 touched.insert((*path).clone());
             }
-            let mut dir = path.parent();
-            while let Some(path) = dir {
-                dir = path.parent();
-                if !touched.insert(path) {
-                    break;
-                }
-            }
+            above(path, &mut touched);
+        }
+        // What a directory was moved out of may be gone itself.
+        for path in self.left.iter().filter(|path| !self.goes(path)) {
+            above(path, &mut touched);
         }
         touched
     }
@@ -107,19 +143,33 @@ impl<'a> Expected<'a> {
         for path in self.renamed_in.get(dir).into_iter().flatten() {
             let Some(name) = path.name() else { continue };
             match self.action(path) {
-                Some(Action::Remove { .. }) => {
+                Some(Action::Remove { .. }) | None => {
                     names.remove(name);
                 }
                 Some(
                     Action::CreateFile { .. }
                     | Action::CreateDirectory { .. }
-                    | Action::CreateSymlink { .. },
+                    | Action::CreateSymlink { .. }
+                    | Action::CreateSpecial { .. }
+                    | Action::CreateLink { .. }
+                    | Action::Move { .. },
                 ) => {
                     names.insert(name.to_vec());
                 }
-                Some(Action::Update { .. }) | None => {}
+                Some(Action::Update { .. }) => {}
             }
         }
         names.into_iter().collect()
+    }
+}
+
+/// Adds the directories above a path.
+fn above(path: &GuestPath, to: &mut BTreeSet<GuestPath>) {
+    let mut dir = path.parent();
+    while let Some(path) = dir {
+        dir = path.parent();
+        if !to.insert(path) {
+            break;
+        }
     }
 }

@@ -77,6 +77,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Take more of these from a file, one a line, without the dashes",
         means: Means::File,
     },
+    flag("copy", "SOURCE:DEST", "Copy a file or directory of the guest, as cp -a", copy),
     flag("copy-in", "LOCALPATH:REMOTEDIR", "Bring a file or folder of the host along", copy_in),
     flag("delete", "PATH", "Remove files and directories, wildcards allowed", delete),
     flag("edit", "FILE:EXPR", "Edit a file line by line by s/…/…/ and $_ = \"…\" of Perl", edit),
@@ -90,6 +91,7 @@ pub(super) const FLAGS: &[Flag] = &[
     }),
     flag("link", "TARGET:LINK[:LINK..]", "Make symlinks, in place of what file is there", link),
     flag("mkdir", "DIR", "Make a directory, and those above it", mkdir),
+    flag("move", "SOURCE:DEST", "Move a file or directory of the guest, as mv", move_path),
     Flag {
         name: "no-logfile",
         value: None,
@@ -141,6 +143,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "Let a key log in: file:FILE, string:KEY, or yours",
         inject,
     ),
+    flag("tar-in", "TARFILE:REMOTEDIR", "Unpack a tar file of the host, not compressed", tar_in),
     flag("timezone", "ZONE", "Set the time zone", |text| Ok(vec![json!({ "timezone": text })])),
     flag("touch", "FILE", "Make an empty file where none is", touch),
     flag("truncate", "FILE", "Empty a file", truncate),
@@ -174,6 +177,14 @@ fn path(text: &str) -> Result<&str, String> {
         "" if text.starts_with('/') => Err("'/' is the whole guest; name what is in it".into()),
         _ if !path.starts_with('/') => Err(format!("'{text}' is no absolute path")),
         path => Ok(path),
+    }
+}
+
+/// A path that may be the root: something goes into it.
+fn into(text: &str) -> Result<&str, String> {
+    match text.trim_end_matches('/').is_empty() && !text.is_empty() {
+        true => Ok("/"),
+        false => path(text),
     }
 }
 
@@ -219,6 +230,11 @@ fn chown(text: &str) -> Result<Vec<Json>, String> {
         "required": true,
     });
     Ok(vec![json!({ "chown": fields })])
+}
+
+fn copy(text: &str) -> Result<Vec<Json>, String> {
+    let (from, to) = pair(text, "SOURCE:DEST")?;
+    Ok(vec![json!({ "copy": { "from": path(from)?, "to": into(to)? } })])
 }
 
 fn copy_in(text: &str) -> Result<Vec<Json>, String> {
@@ -267,6 +283,11 @@ fn mkdir(text: &str) -> Result<Vec<Json>, String> {
     Ok(vec![json!({ "mkdir": { "path": path(text)?, "parents": true } })])
 }
 
+fn move_path(text: &str) -> Result<Vec<Json>, String> {
+    let (from, to) = pair(text, "SOURCE:DEST")?;
+    Ok(vec![json!({ "move": { "from": path(from)?, "to": into(to)? } })])
+}
+
 fn relabel(_: &str) -> Result<Vec<Json>, String> {
     Ok(vec![json!({ "touch": { "path": "/.autorelabel", "when": { "selinux": true } } })])
 }
@@ -274,6 +295,11 @@ fn relabel(_: &str) -> Result<Vec<Json>, String> {
 fn scrub(text: &str) -> Result<Vec<Json>, String> {
     let fields = json!({ "paths": literally(text)?, "only": "non-directory", "required": true });
     Ok(vec![json!({ "remove": fields })])
+}
+
+fn tar_in(text: &str) -> Result<Vec<Json>, String> {
+    let (from, to) = pair(text, "TARFILE:REMOTEDIR")?;
+    Ok(vec![json!({ "tar-in": { "from": from, "to": into(to)? } })])
 }
 
 fn touch(text: &str) -> Result<Vec<Json>, String> {

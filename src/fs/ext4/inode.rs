@@ -352,6 +352,17 @@ impl Inode {
         (new >> 8 & 0xfff, new & 0xff | new >> 12 & 0xf_ff00)
     }
 
+    /// Sets a device node's numbers, in the encoding that the kernel chooses for them.
+    pub fn set_device(&mut self, (major, minor): (u32, u32)) {
+        let (old, new) = if major < 256 && minor < 256 {
+            (major << 8 | minor, 0)
+        } else {
+            (0, minor & 0xff | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12)
+        };
+        put32(&mut self.raw, BLOCK_AREA_AT, old);
+        put32(&mut self.raw, BLOCK_AREA_AT + 4, new);
+    }
+
     /// The value's reference count, in an inode that holds an extended attribute's value.
     pub fn ea_references(&self) -> u64 {
         u64::from(u32_at(&self.raw, 0xc)) << 32 | u64::from(u32_at(&self.raw, 0x24))
@@ -528,6 +539,10 @@ mod tests {
         area[4..].copy_from_slice(&0x1230_0345_u32.to_le_bytes());
         inode.set_block_area(&area);
         assert_eq!(inode.device(), (0x003, 0x12345));
+        for device in [(8, 3), (0, 0), (255, 255), (256, 0), (3, 0x12345), (0xfff, 0xf_ffff)] {
+            inode.set_device(device);
+            assert_eq!(inode.device(), device);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A freed cluster is zeroed at once, and a directory is written without anything of removed
 //! entries, so that `finish` has only to look after what was free before.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub(super) struct Editor {
     /// How many entries are gone that were there before.
     removed: u64,
     created: HashSet<Node>,
+    /// Entries of nodes that have no name for now.
+    detached: HashMap<Node, Short>,
     /// No cluster below this one is free.
     lowest_free: u32,
 }
@@ -59,6 +61,7 @@ pub(super) fn edit(
         lost: 0,
         removed: 0,
         created: HashSet::new(),
+        detached: HashMap::new(),
         lowest_free: 2,
     };
     editor.free_lost()?;
@@ -410,9 +413,18 @@ impl EditFs for Editor {
             }
             NewKind::Directory => (DIRECTORY, self.new_directory(dir)?, 0),
             NewKind::Symlink(_) => return Err(FsError::CannotStore("symlinks")),
+            NewKind::Special(..) => {
+                return Err(FsError::CannotStore("devices, pipes and sockets"));
+            }
         };
         let mut short = Short::new(b"           ", attributes, cluster, self.options.now);
         short.set_size(size);
+        if let Some(mtime) = meta.mtime {
+            short.set_mtime(mtime);
+        }
+        if let Some(atime) = meta.atime {
+            short.set_atime(atime);
+        }
         let at = self.add(dir, name, short)?;
         let node = self.fat.node(dir, at)?;
         self.created.insert(node);
@@ -447,45 +459,48 @@ impl EditFs for Editor {
         self.remove_entry(dir, name, true)
     }
 
-    fn rename(
-        &mut self,
-        from: Node,
-        name: &[u8],
-        to: Node,
-        new_name: &[u8],
-    ) -> Result<(), FsError> {
-        let mut listing = self.fat.list(from)?;
+    fn detach(&mut self, dir: Node, name: &[u8]) -> Result<Node, FsError> {
+        let mut listing = self.fat.list(dir)?;
         let found = std::str::from_utf8(name)
             .ok()
             .and_then(|name| listing.slots.find(name))
             .ok_or(FsError::NotFound)?;
         let at = listing.place(found.slot).ok_or(FsError::NotFound)?;
-        let node = self.fat.node(from, at)?;
-        let new_name = name::storable(new_name).ok_or(FsError::BadName)?;
-        // A name that differs only in its capitals is the entry's own.
-        let taken = self.fat.list(to)?;
-        let taken_at = taken.slots.find(new_name).and_then(|other| taken.place(other.slot));
-        if taken_at.is_some_and(|other| other != at) {
-            return Err(FsError::Exists);
-        }
-        let mut above = to;
+        let node = self.fat.node(dir, at)?;
+        listing.slots.remove(&found);
+        self.save(&mut listing)?;
+        self.fat.detached(node);
+        self.detached.insert(node, found.short);
+        Ok(node)
+    }
+
+    fn attach(&mut self, node: Node, dir: Node, name: &[u8]) -> Result<(), FsError> {
+        let name = name::storable(name).ok_or(FsError::BadName)?;
+        let old_dir = self.fat.place(node)?.dir;
+        let mut above = dir;
         while above != ROOT {
             if above == node {
                 return Err(FsError::BadName);
             }
             above = self.fat.place(above)?.dir;
         }
-        listing.slots.remove(&found);
-        self.save(&mut listing)?;
-        let new_at = self.add(to, new_name, found.short)?;
-        self.fat.moved(node, Place { dir: to, at: new_at });
-        if found.short.is_directory() && from != to {
-            let parent = self.parent_cluster(to)?;
+        if self.fat.list(dir)?.slots.find(name).is_some() {
+            return Err(FsError::Exists);
+        }
+        let short = self.detached.remove(&node).ok_or(FsError::NotFound)?;
+        let at = self.add(dir, name, short)?;
+        self.fat.moved(node, Place { dir, at });
+        if short.is_directory() && old_dir != dir {
+            let parent = self.parent_cluster(dir)?;
             let mut listing = self.fat.list(node)?;
             listing.slots.set_parent(parent);
             self.save(&mut listing)?;
         }
         Ok(())
+    }
+
+    fn link(&mut self, _: Node, _: Node, _: &[u8]) -> Result<(), FsError> {
+        Err(FsError::CannotStore("a second name of a file"))
     }
 
     /// A mode has to be one that can be kept: all of `r` and `x`, and `w` for the owner or for
@@ -527,6 +542,11 @@ impl EditFs for Editor {
     }
 
     fn finish(self: Box<Self>) -> Result<Freed, FsError> {
+        if !self.detached.is_empty() {
+            return Err(FsError::unsupported(
+                "a file that was taken from its place and put nowhere",
+            ));
+        }
         if !self.options.keep_free_space {
             self.discard_free()?;
         }

@@ -190,10 +190,16 @@ impl<'a> Fat<'a> {
     /// Says that a node's entry lies elsewhere now.
     pub(super) fn moved(&self, node: Node, to: Place) {
         let mut state = self.state();
-        if let Some(old) = state.places.insert(node, to) {
+        state.places.insert(node, to);
+        state.nodes.insert(to.at, node);
+    }
+
+    /// Says that a node has no entry for now: what lies in its place is another.
+    pub(super) fn detached(&self, node: Node) {
+        let mut state = self.state();
+        if let Some(old) = state.places.get(&node).copied() {
             state.nodes.remove(&old.at);
         }
-        state.nodes.insert(to.at, node);
     }
 
     /// Forgets where a file was read last: its chain is another now.

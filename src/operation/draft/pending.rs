@@ -1,6 +1,6 @@
 //! One path's change while it is still growing.
 
-use super::{Owned, Target, difference};
+use super::{Extra, Owned, Target, difference};
 use crate::digest::Digest;
 use crate::fs::{FsError, Kind, MetaChange, NewMeta, Stat};
 use crate::guest::Place;
@@ -19,6 +19,15 @@ pub(super) struct Original {
     pub(super) survey: Option<Survey>,
 }
 
+/// What is moved to a path.
+#[derive(Clone)]
+pub(super) struct From {
+    /// What it is on the disk; its place is shown where it goes.
+    pub(super) original: Original,
+    /// The path within its filesystem that it has on the disk.
+    pub(super) path: GuestPath,
+}
+
 /// What will be at the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum After {
@@ -35,6 +44,11 @@ pub(super) enum After {
         target: Vec<u8>,
         owned: Owned,
     },
+    Special {
+        kind: Kind,
+        device: (u32, u32),
+        owned: Owned,
+    },
     /// What is there now, with this owner and mode.
     Same {
         kind: Kind,
@@ -49,7 +63,7 @@ impl After {
             Self::File { .. } => Some(Kind::File),
             Self::Directory { .. } => Some(Kind::Directory),
             Self::Symlink { .. } => Some(Kind::Symlink),
-            Self::Same { kind, .. } => Some(*kind),
+            Self::Special { kind, .. } | Self::Same { kind, .. } => Some(*kind),
         }
     }
 
@@ -59,7 +73,19 @@ impl After {
             Self::File { owned, .. }
             | Self::Directory { owned }
             | Self::Symlink { owned, .. }
+            | Self::Special { owned, .. }
             | Self::Same { owned, .. } => Some(*owned),
+        }
+    }
+
+    /// Whether what is on the disk stays the same object.
+    pub(super) fn keeps(&self, original: &Original) -> bool {
+        match self {
+            Self::Same { .. } => true,
+            Self::File { .. } => original.stat.kind == Kind::File,
+            Self::Absent | Self::Directory { .. } | Self::Symlink { .. } | Self::Special { .. } => {
+                false
+            }
         }
     }
 
@@ -69,6 +95,7 @@ impl After {
             Self::File { owned, .. }
             | Self::Directory { owned }
             | Self::Symlink { owned, .. }
+            | Self::Special { owned, .. }
             | Self::Same { owned, .. } => *owned = new,
         }
         self
@@ -80,7 +107,15 @@ pub(super) struct Pending {
     pub(super) volume: VolumeId,
     pub(super) fs_path: GuestPath,
     pub(super) original: Option<Original>,
+    /// That is somewhere else now, and does not go.
+    pub(super) left: bool,
+    /// What comes here from elsewhere, to be what `after` says.
+    pub(super) from: Option<From>,
     pub(super) after: After,
+    /// Times and extended attributes that it is given.
+    pub(super) extra: Option<Extra>,
+    /// Files of one group are names of one file.
+    pub(super) group: Option<usize>,
     /// The operations that ask for it, by their place in the run; the deciding one first.
     pub(super) by: Vec<usize>,
     pub(super) why: String,
@@ -93,7 +128,12 @@ impl Pending {
 
     /// Whether what is below the path on the disk is out of sight.
     pub(super) fn hides(&self) -> bool {
-        !matches!(self.after, After::Same { .. })
+        self.from.is_none() && !matches!(self.after, After::Same { .. })
+    }
+
+    /// What is on the disk of the object that will be here.
+    pub(super) fn object(&self) -> Option<&Original> {
+        self.from.as_ref().map(|from| &from.original).or(self.original.as_ref())
     }
 
     pub(super) fn target(&self, path: &GuestPath, matched: &str) -> Target {
@@ -103,24 +143,26 @@ impl Pending {
             fs_path: self.fs_path.clone(),
             kind: self.after.kind(),
             matched: matched.to_owned(),
-            place: self.original.as_ref().map(|original| original.place.clone()),
+            place: self.object().map(|original| original.place.clone()),
         }
     }
 
     /// The one action that leads from what is there to what will be; `None` when that is nothing.
     pub(super) fn into_proposal(self, path: &GuestPath) -> Result<Option<Proposal>, FsError> {
-        let (action, before, objects) = match &self.original {
-            None => match (self.made(None), self.after.kind()) {
+        let original = self.original.as_ref().filter(|_| !self.left);
+        let (action, before, objects) = match (&self.from, original) {
+            (Some(from), replaced) => self.moved(from, replaced)?,
+            (None, None) => match (self.made(None), self.after.kind()) {
                 (Some(action), Some(kind)) => (action, before::absent(), Objects::one(kind)),
                 _ => return Ok(None),
             },
-            Some(original) => match self.changed(original)? {
+            (None, Some(original)) => match self.changed(original)? {
                 Some(changed) => changed,
                 None => return Ok(None),
             },
         };
         let removes = !matches!(action, Action::Update { .. });
-        let survey = self.original.and_then(|original| original.survey);
+        let survey = self.original.filter(|_| !self.left).and_then(|original| original.survey);
         let shared = survey.filter(|_| removes).map(|survey| survey.shared).unwrap_or_default();
         Ok(Some(Proposal {
             path: path.clone(),
@@ -137,12 +179,15 @@ impl Pending {
 
     /// The action that makes a new object.
     fn made(&self, replaces: Option<Replaced>) -> Option<Action> {
+        let Extra { mtime, atime, xattrs } = self.extra.clone().unwrap_or_default();
         let meta = |owned: &Owned| NewMeta {
             mode: owned.mode,
             uid: owned.uid,
             gid: owned.gid,
+            mtime,
+            atime,
             // A label for SELinux is to be found here, from the guest's own policy.
-            xattrs: Vec::new(),
+            xattrs: xattrs.clone(),
         };
         match &self.after {
             After::Absent | After::Same { .. } => None,
@@ -157,19 +202,88 @@ impl Pending {
             After::Symlink { target, owned } => {
                 Some(Action::CreateSymlink { target: target.clone(), meta: meta(owned), replaces })
             }
+            After::Special { kind, device, owned } => Some(Action::CreateSpecial {
+                kind: *kind,
+                device: *device,
+                meta: meta(owned),
+                replaces,
+            }),
         }
+    }
+
+    /// What turns the metadata of what is on the disk into what it will be.
+    fn meta(&self, original: &Original, new_content: bool) -> Result<MetaChange, FsError> {
+        let Original { place, stat, .. } = original;
+        let was = Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid };
+        let mut meta =
+            self.after.owned().map_or_else(MetaChange::default, |to| difference(was, to));
+        if stat.kind == Kind::Symlink {
+            // A symlink's mode means nothing.
+            meta.mode = None;
+        }
+        let Some(extra) = &self.extra else { return Ok(meta) };
+        if let Some(mtime) = extra.mtime
+            // Names that come into a directory and go from it set its time.
+            && (new_content
+                || stat.kind == Kind::Directory
+                || mtime.seconds != stat.mtime.seconds)
+        {
+            (meta.mtime, meta.atime) = (Some(mtime), extra.atime);
+        }
+        let there = place.xattrs()?;
+        let other = extra.xattrs.iter().filter(|it| !there.contains(it));
+        meta.xattrs = other.map(|it| (it.name.clone(), Some(it.value.clone()))).collect();
+        Ok(meta)
+    }
+
+    /// The action that moves what is elsewhere to here, and the rest as of [`changed`](Self::changed).
+    fn moved(
+        &self,
+        from: &From,
+        replaced: Option<&Original>,
+    ) -> Result<(Action, Digest, Objects), FsError> {
+        let Original { place, stat, .. } = &from.original;
+        let content = match &self.after {
+            After::File { content: Some(content), .. } if !is_content(&from.original, content)? => {
+                Some(content.clone())
+            }
+            _ => None,
+        };
+        let survey = match replaced {
+            Some(Original { survey: Some(survey), .. }) => Some(survey.clone()),
+            Some(original) => Some(before::survey(&**original.place.fs(), original.place.node)?),
+            None => None,
+        };
+        let digest = before::of_move(
+            &**place.fs(),
+            place.node,
+            content.as_ref(),
+            survey.as_ref().map(|it| it.digest),
+        )?;
+        let meta = self.meta(&from.original, content.is_some())?;
+        let action = Action::Move {
+            from: from.path.clone(),
+            kind: stat.kind,
+            content,
+            bytes_before: if stat.kind == Kind::File { stat.size } else { 0 },
+            meta,
+            replaces: survey.zip(replaced).map(|(Survey { nodes, bytes, .. }, original)| {
+                Replaced { kind: original.stat.kind, nodes, bytes }
+            }),
+        };
+        Ok((action, digest, Objects::one(stat.kind)))
     }
 
     /// The action that changes what is there, the digest of what it finds, and how much that is.
     fn changed(&self, original: &Original) -> Result<Option<(Action, Digest, Objects)>, FsError> {
         let Original { place, stat, survey } = original;
         let fs = &**place.fs();
-        let was = Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid };
         let whole = || match survey {
             Some(survey) => Ok(survey.clone()),
             None => before::survey(fs, place.node),
         };
-        let update = |content: Option<Content>, meta: MetaChange| {
+        let update = |content: Option<Content>| {
+            let meta = self.meta(original, content.is_some())?;
             if content.is_none() && meta == MetaChange::default() {
                 return Ok(None);
             }
@@ -187,19 +301,18 @@ impl Pending {
                 let action = Action::Remove { kind: stat.kind, nodes, bytes };
                 Ok(Some((action, digest, Objects::among(nodes, directories))))
             }
-            After::Same { owned, .. } => update(None, difference(was, *owned)),
-            After::File { content, owned } if stat.kind == Kind::File => {
+            After::Same { .. } => update(None),
+            After::File { content, .. } if stat.kind == Kind::File && self.group.is_none() => {
                 let content = match content {
                     Some(content) if is_content(original, content)? => None,
                     content => content.clone(),
                 };
-                update(content, difference(was, *owned))
+                update(content)
             }
-            After::Symlink { target, owned }
+            After::Symlink { target, .. }
                 if stat.kind == Kind::Symlink && fs.link_target(place.node)? == *target =>
             {
-                // A symlink's mode means nothing.
-                update(None, difference(Owned { mode: owned.mode, ..was }, *owned))
+                update(None)
             }
             _ => {
                 let Survey { digest, nodes, directories, bytes, .. } = whole()?;

@@ -94,9 +94,20 @@ impl Draft<'_> {
             .take_while(|(path, _)| path.starts_with(&target.path))
             .map(|(path, _)| path.clone())
             .collect();
+        let moved = self.pending.get(&target.path).is_some_and(|it| it.from.is_some());
+        if moved {
+            for path in below.iter().chain([&target.path]) {
+                self.goes_at_home(path);
+            }
+            for path in below {
+                self.pending.remove(&path);
+            }
+            return Ok(());
+        }
         let Some(original) = self.original(target, true)? else { return Ok(()) };
         let mut by = Vec::new();
         for path in below {
+            self.goes_at_home(&path);
             if let Some(pending) = self.pending.remove(&path)
                 && pending.after == After::Absent
             {
@@ -143,7 +154,7 @@ impl Draft<'_> {
     }
 
     /// Why a path stays whoever asks: the guest or its filesystem does not do without.
-    fn needed(&self, target: &Target) -> Option<&'static str> {
+    pub fn needed(&self, target: &Target) -> Option<&'static str> {
         let path = target.path.to_bytes();
         match target.kind {
             _ if target.path.is_root() => Some("the guest's root directory"),
@@ -256,9 +267,10 @@ fn takes_away(action: &Action) -> bool {
         Action::Remove { kind, .. } => *kind == Kind::Directory,
         Action::CreateFile { replaces, .. }
         | Action::CreateDirectory { replaces, .. }
-        | Action::CreateSymlink { replaces, .. } => {
-            replaces.is_some_and(|it| it.kind == Kind::Directory)
-        }
+        | Action::CreateSymlink { replaces, .. }
+        | Action::CreateSpecial { replaces, .. }
+        | Action::CreateLink { replaces, .. }
+        | Action::Move { replaces, .. } => replaces.is_some_and(|it| it.kind == Kind::Directory),
         Action::Update { .. } => false,
     }
 }

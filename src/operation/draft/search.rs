@@ -82,8 +82,20 @@ impl Draft<'_> {
                         None => self.note_gone(&path, &keep, targets),
                     }
                 }
+                for dir in self.moved_directories() {
+                    self.each_below(&dir, &Kept::default(), &mut |target, _| {
+                        if pattern.matches(&target.path) {
+                            any = true;
+                            let target = Target { matched: text.clone(), ..target.clone() };
+                            found.entry(target.path.clone()).or_insert(target);
+                        }
+                        Ok(())
+                    })?;
+                }
                 let made = self.pending.iter().filter(|(path, it)| {
-                    it.original.is_none() && it.after.kind().is_some() && pattern.matches(path)
+                    (it.original.is_none() || it.left || it.from.is_some())
+                        && it.after.kind().is_some()
+                        && pattern.matches(path)
                 });
                 for (path, pending) in made {
                     any = true;
@@ -236,6 +248,8 @@ impl Draft<'_> {
                 above.truncate(shared);
             } else if pending.hides() {
                 return Some(near.clone());
+            } else if pending.from.is_some() {
+                return None;
             } else {
                 above = near.parent()?;
             }

@@ -4,14 +4,17 @@ mod append;
 mod authorize_key;
 mod chmod;
 mod chown;
+mod copy;
 mod edit;
 mod edit_lines;
 mod empty;
 mod firstboot;
 mod fs_uuid;
+mod host_file;
 mod hostname;
 mod keymap;
 mod mkdir;
+mod move_path;
 mod new;
 mod password;
 mod remove;
@@ -21,6 +24,7 @@ mod scan;
 mod seed;
 mod set_key;
 mod symlink;
+mod tar_in;
 mod timezone;
 mod touch;
 mod truncate;
@@ -64,6 +68,9 @@ pub const VERBS: &[Verb] = &[
     write::VERB,
     append::VERB,
     upload::VERB,
+    tar_in::VERB,
+    copy::VERB,
+    move_path::VERB,
     edit::VERB,
     edit_lines::VERB,
     set_key::VERB,

@@ -160,6 +160,7 @@ impl Place {
             New::File(_) => Kind::File,
             New::Directory => Kind::Directory,
             New::Symlink(_) => Kind::Symlink,
+            New::Special(kind, _) => *kind,
         };
         let there = target.kind == Some(kind);
         let from = match draft.owned(target)? {

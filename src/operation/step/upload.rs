@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::Arc;
 
+use super::host_file::HostFile;
 use super::{Propose, StepError, Verb};
 use crate::fs::{Kind, NO_ID};
-use crate::operation::content::{self, HostContent};
+use crate::operation::content;
 use crate::operation::draft::{Draft, New, Owned, Target};
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
@@ -70,24 +71,6 @@ enum Body {
     Symlink(Vec<u8>),
 }
 
-/// A file of the host, and what it holds once that was asked for: the same for the plan and for
-/// what proves it.
-#[derive(Debug)]
-struct HostFile {
-    path: PathBuf,
-    content: OnceLock<HostContent>,
-}
-
-impl HostFile {
-    fn content(&self) -> Result<&HostContent, StepError> {
-        if let Some(content) = self.content.get() {
-            return Ok(content);
-        }
-        let content = HostContent::of(&self.path).map_err(StepError::Host)?;
-        Ok(self.content.get_or_init(|| content))
-    }
-}
-
 /// Reads a file, or what is in a folder, a folder before what is in it and each by name.
 fn read(
     path: &Path,
@@ -106,7 +89,7 @@ fn read(
         // Whether it may be read is told before anything is looked at.
         content::open(path).map_err(failed)?;
         let path = std::path::absolute(path).map_err(failed)?;
-        Body::File(HostFile { path, content: OnceLock::new() })
+        Body::File(HostFile::whole(path))
     } else if kind.is_dir() && recursive {
         Body::Directory
     } else if kind.is_symlink() {

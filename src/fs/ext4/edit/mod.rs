@@ -130,11 +130,7 @@ impl EditFs for Editor {
         if dir.is_taken(name)? {
             return Err(FsError::Exists);
         }
-        let file_type = file_type_of_kind(match kind {
-            NewKind::File(_) => Kind::File,
-            NewKind::Directory => Kind::Directory,
-            NewKind::Symlink(_) => Kind::Symlink,
-        });
+        let file_type = file_type_of_kind(kind.kind());
         let made = self.store().create(&mut dir.inode, kind, meta)?;
         dir.insert(name, made, file_type)?;
         dir.touch();
@@ -198,49 +194,58 @@ impl EditFs for Editor {
         Ok(())
     }
 
-    fn rename(
-        &mut self,
-        from: Node,
-        name: &[u8],
-        to: Node,
-        new_name: &[u8],
-    ) -> Result<(), FsError> {
-        let mut old = self.directory_without(from, name)?;
+    fn detach(&mut self, dir: Node, name: &[u8]) -> Result<Node, FsError> {
+        let mut old = self.directory_without(dir, name)?;
         let found = old.find(name)?.ok_or(FsError::NotFound)?;
         let store = self.store();
-        let mut moved = store.named_inode(found.inode)?;
-        let kind = moved.kind().ok_or_else(|| moved.corrupt("inode", "no kind"))?;
-        let file_type = file_type_of_kind(kind);
-        let to = self.number(to)?;
-        if to == old.inode.number() {
-            if old.is_taken(new_name)? {
-                return Err(FsError::Exists);
-            }
-            old.remove(found)?;
-            old.insert(new_name, found.inode, file_type)?;
-            old.touch();
-        } else {
-            let mut new = Directory::open(store, to)?;
-            if new.is_taken(new_name)? {
-                return Err(FsError::Exists);
-            }
-            if kind == Kind::Directory {
-                if store.is_below(to, found.inode)? {
-                    return Err(FsError::BadName);
-                }
-                let mut directory = Directory::open(store, found.inode)?;
-                directory.set_parent(to)?;
-                moved = directory.inode;
-                store.count_subdirectory(&mut old.inode, false)?;
-                store.count_subdirectory(&mut new.inode, true)?;
-            }
-            old.remove(found)?;
-            new.insert(new_name, found.inode, file_type)?;
-            old.touch();
-            new.touch();
+        if store.named_inode(found.inode)?.kind() == Some(Kind::Directory) {
+            store.count_subdirectory(&mut old.inode, false)?;
         }
+        old.remove(found)?;
+        old.touch();
+        Ok(Node(u64::from(found.inode)))
+    }
+
+    fn attach(&mut self, node: Node, dir: Node, name: &[u8]) -> Result<(), FsError> {
+        let (number, dir) = (self.number(node)?, self.number(dir)?);
+        let store = self.store();
+        let mut new = Directory::open(store, dir)?;
+        if new.is_taken(name)? {
+            return Err(FsError::Exists);
+        }
+        let mut moved = store.named_inode(number)?;
+        let kind = moved.kind().ok_or_else(|| moved.corrupt("inode", "no kind"))?;
+        if kind == Kind::Directory {
+            if store.is_below(dir, number)? {
+                return Err(FsError::BadName);
+            }
+            let mut directory = Directory::open(store, number)?;
+            directory.set_parent(dir)?;
+            moved = directory.inode;
+            store.count_subdirectory(&mut new.inode, true)?;
+        }
+        new.insert(name, number, file_type_of_kind(kind))?;
+        new.touch();
         moved.set_time(Time::Change, store.now());
         store.put_inode(moved);
+        Ok(())
+    }
+
+    fn link(&mut self, node: Node, dir: Node, name: &[u8]) -> Result<(), FsError> {
+        let (number, dir) = (self.number(node)?, self.number(dir)?);
+        let store = self.store();
+        let mut new = Directory::open(store, dir)?;
+        if new.is_taken(name)? {
+            return Err(FsError::Exists);
+        }
+        let inode = store.named_inode(number)?;
+        let kind = inode.kind().ok_or_else(|| inode.corrupt("inode", "no kind"))?;
+        if kind == Kind::Directory {
+            return Err(FsError::IsADirectory);
+        }
+        store.count_name(inode)?;
+        new.insert(name, number, file_type_of_kind(kind))?;
+        new.touch();
         Ok(())
     }
 

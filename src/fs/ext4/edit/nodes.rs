@@ -54,6 +54,13 @@ impl Store {
                     self.write_content(&mut inode, target)?;
                 }
             }
+            NewKind::Special(kind @ (Kind::File | Kind::Directory | Kind::Symlink), _) => {
+                return Err(FsError::unsupported(format!("a special file of the kind {kind:?}")));
+            }
+            NewKind::Special(kind, device) => {
+                inode.set_mode(mode_of_kind(kind) | mode);
+                inode.set_device(device);
+            }
             NewKind::Directory => {
                 inode.set_mode(mode_of_kind(Kind::Directory) | mode);
                 inode.set_links(2);
@@ -70,6 +77,11 @@ impl Store {
         let attributes: Vec<(String, Option<Vec<u8>>)> =
             meta.xattrs.iter().map(|it| (it.name.clone(), Some(it.value.clone()))).collect();
         self.change_attributes(&mut inode, &attributes)?;
+        for (which, time) in [(Time::Modify, meta.mtime), (Time::Access, meta.atime)] {
+            if let Some(time) = time {
+                inode.set_time(which, time);
+            }
+        }
         self.put_inode(inode);
         Ok(number)
     }
@@ -97,6 +109,18 @@ impl Store {
                 Ok(())
             }
         }
+    }
+
+    /// Counts one more name of what is no directory.
+    pub(super) fn count_name(&self, mut inode: Inode) -> Result<(), FsError> {
+        let links = inode.links();
+        if links >= MAX_LINKS {
+            return Err(FsError::NoSpace);
+        }
+        inode.set_links(links + 1);
+        inode.set_time(Time::Change, self.now());
+        self.put_inode(inode);
+        Ok(())
     }
 
     /// Frees an inode with everything it holds.

@@ -1,0 +1,224 @@
+//! What is unpacked from a tar file is what tar(1) makes of it in a plain folder.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+
+use sysprep_rs::fs::Kind;
+use sysprep_rs::fs::ext4::DRIVER;
+
+use super::elsewhere::Guest;
+use crate::support::disk::Disk;
+use crate::support::marker::content;
+use crate::support::oracle::{run, succeed};
+use crate::support::recipe;
+use crate::support::snapshot::of_fs;
+use crate::support::spec::{Body, Spec, THEN, path};
+
+/// A folder to pack, beside the guest: long names, several names of one file, links, a pipe.
+fn folder(guest: &Guest) -> std::path::PathBuf {
+    let mut spec = Spec::default();
+    let long = "a-long-name-".repeat(9);
+    for dir in ["/d", "/d/empty", "/b"] {
+        spec.directory(dir);
+    }
+    spec.directory(&format!("/d/{long}"));
+    spec.directory(&format!("/d/{long}/{long}"));
+    spec.file(&format!("/d/{long}/{long}/{long}"), content(20, 7000));
+    spec.file("/d/large", content(21, 300_000));
+    spec.file("/d/none", "");
+    spec.file("/d/one", content(22, 700));
+    spec.add(path("/d/two"), Body::HardLink(path("/d/one")));
+    spec.add(path("/a-first"), Body::HardLink(path("/d/one")));
+    spec.symlink("/d/link", "/etc/os-release");
+    spec.symlink("/d/long", "x/".repeat(150));
+    spec.add(path("/d/pipe"), Body::Special(Kind::Fifo, 0, 0));
+    // What is there already, in the guest's own directory.
+    spec.file("/b/three", content(23, 60_000));
+    spec.file("/to-three", "in place of a link");
+    // A second name comes before the file in the order of paths, and behind it in the tar file.
+    let first = spec.0.remove(&path("/a-first")).unwrap();
+    let at = guest.folder.path().join("packed");
+    recipe::write_tree(&at, &spec);
+    assert!(matches!(first.body, Body::HardLink(_)));
+    fs::hard_link(at.join("d/one"), at.join("a-first")).unwrap();
+    at
+}
+
+fn pack(guest: &Guest, words: &[&str], members: &[&str]) -> String {
+    let from = guest.folder.path().join("packed");
+    let tar = guest.folder.path().join("packed.tar");
+    let mtime = format!("--mtime=@{}", THEN.seconds);
+    let mut all = vec!["-C", from.to_str().unwrap(), &mtime, "-cf", tar.to_str().unwrap()];
+    all.extend(words);
+    all.extend(members);
+    succeed("tar", "tar", &all);
+    tar.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_is_unpacked_is_what_tar_makes() {
+    for format in ["gnu", "posix", "ustar"] {
+        let guest = Guest::new(&["-t", "ext4"]);
+        let packed = folder(&guest);
+        if format == "ustar" {
+            // It has no room for such names and links.
+            fs::remove_file(packed.join("d/long")).unwrap();
+            let long = "a-long-name-".repeat(9);
+            fs::remove_dir_all(packed.join("d").join(long)).unwrap();
+        }
+        let how = format!("--format={format}");
+        let tar = pack(&guest, &[&how, "--sort=name"], &["d", "a-first", "b", "to-three"]);
+        let to = guest.host("/work");
+        succeed("tar", "tar", &["-C", to.to_str().unwrap(), "-xpf", &tar]);
+        guest.sealed(&[format!("--tar-in={tar}:/work")], true);
+        guest.compare(format);
+    }
+    // The directory itself is a member, and is given its owner.
+    let guest = Guest::new(&["-t", "ext4"]);
+    folder(&guest);
+    let owned = ["--owner=:1234", "--group=:70000", "--numeric-owner"];
+    let tar = pack(&guest, &owned, &["."]);
+    let to = guest.host("/work/empty");
+    succeed("tar", "tar", &["-C", to.to_str().unwrap(), "-xpf", &tar, "--no-same-owner"]);
+    guest.sealed(&[format!("--tar-in={tar}:/work/empty")], true);
+    guest.compare("a directory");
+    let disk = std::sync::Arc::new(Disk::from_file(&guest.image));
+    let tree = of_fs(&*(DRIVER.open)(disk).unwrap()).unwrap();
+    for at in ["/work/empty", "/work/empty/d/two", "/work/empty/d/link"] {
+        assert_eq!(tree[&path(at)].owner, Some((1234, 70_000)), "{at}");
+    }
+}
+
+/// What needs root to be made here is put into the tar file by hand.
+#[test]
+fn devices_times_and_attributes_are_unpacked() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    for (name, kind) in [("null", tar::EntryType::Char), ("disk", tar::EntryType::Block)] {
+        header.set_entry_type(kind);
+        header.set_mode(0o660);
+        header.set_uid(0);
+        header.set_gid(6);
+        header.set_mtime(1_000_000_000);
+        header.set_size(0);
+        header.set_device_major(259).unwrap();
+        header.set_device_minor(3).unwrap();
+        header.set_path(format!("dev/{name}")).unwrap();
+        header.set_cksum();
+        builder.append(&header, &b""[..]).unwrap();
+    }
+    let capability = [&b"\x01\0\0\x02\n\x20\0\0"[..], &[0; 12]].concat();
+    builder
+        .append_pax_extensions([
+            ("SCHILY.xattr.security.capability", capability.as_slice()),
+            ("mtime", &b"1000000007.25"[..]),
+            ("uid", b"70000"),
+        ])
+        .unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(0o4755);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(4);
+    header.set_path("bin/ping").unwrap();
+    header.set_cksum();
+    builder.append(&header, &b"ping"[..]).unwrap();
+    let file = guest.folder.path().join("made.tar");
+    fs::write(&file, builder.into_inner().unwrap()).unwrap();
+    guest.sealed(&["--tar-in=made.tar:/work/b".to_owned()], true);
+    let disk = std::sync::Arc::new(Disk::from_file(&guest.image));
+    let tree = of_fs(&*(DRIVER.open)(disk).unwrap()).unwrap();
+    for (at, kind) in
+        [("/work/b/dev/null", Kind::CharDevice), ("/work/b/dev/disk", Kind::BlockDevice)]
+    {
+        let found = &tree[&path(at)];
+        assert_eq!((found.kind, found.device), (Some(kind), Some((259, 3))), "{at}");
+        assert_eq!((found.mode, found.owner), (Some(0o660), Some((0, 6))), "{at}");
+        assert_eq!(found.mtime, Some(1_000_000_000), "{at}");
+    }
+    let ping = &tree[&path("/work/b/bin/ping")];
+    assert_eq!(
+        (ping.mode, ping.owner, ping.mtime),
+        (Some(0o4755), Some((70_000, 0)), Some(1_000_000_007))
+    );
+    let xattrs = ping.xattrs.as_ref().unwrap();
+    assert_eq!(xattrs["security.capability"], capability);
+}
+
+#[test]
+fn names_stay_below_the_directory() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let packed = guest.folder.path().join("packed");
+    fs::create_dir_all(packed.join("to-b/made")).unwrap();
+    fs::write(packed.join("to-b/made/file"), "x").unwrap();
+    fs::write(packed.join("absolute"), "y").unwrap();
+    let absolute = packed.join("absolute").display().to_string();
+    // A link of the guest leads on within the guest, and a leading slash is none.
+    let tar = pack(&guest, &["-P", "--transform=s,^.*/absolute,/absolute,"], &["to-b", &absolute]);
+    guest.sealed(&[format!("--tar-in={tar}:/work")], true);
+    let disk = std::sync::Arc::new(Disk::from_file(&guest.image));
+    let fs = (DRIVER.open)(disk).unwrap();
+    let tree = of_fs(&*fs).unwrap();
+    for at in ["/work/b/made/file", "/work/absolute", "/work/b/three"] {
+        assert!(tree.contains_key(&path(at)), "{at}");
+    }
+    assert_eq!(tree[&path("/work/to-b")].kind, Some(Kind::Symlink));
+    assert_eq!(fs.info().kind, "ext4");
+}
+
+#[test]
+fn what_is_no_tar_file_is_refused_in_a_line() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let at = |name: &str| guest.folder.path().join(name);
+    let packed = guest.folder.path().join("packed");
+    fs::create_dir_all(&packed).unwrap();
+    fs::write(packed.join("one"), content(30, 5000)).unwrap();
+    fs::File::create(packed.join("sparse")).unwrap().set_len(1 << 20).unwrap();
+    let tar = pack(&guest, &[], &["one"]);
+    let whole = fs::read(&tar).unwrap();
+    fs::write(at("cut.tar"), &whole[..2000]).unwrap();
+    fs::write(at("cut2.tar"), &whole[..300]).unwrap();
+    let mut damaged = whole.clone();
+    damaged[5632..5640].copy_from_slice(b"nonsense");
+    fs::write(at("damaged.tar"), &damaged).unwrap();
+    fs::write(at("text.tar"), "no tar file at all".repeat(100)).unwrap();
+    let zipped = run("gzip", "gzip", &["-kf", &tar]);
+    assert!(zipped.status.success());
+    pack(&guest, &["-P", "--transform=s,^,../,"], &["one"]);
+    fs::rename(&tar, at("up.tar")).unwrap();
+    for format in ["gnu", "posix"] {
+        pack(&guest, &["-S", &format!("--format={format}")], &["sparse"]);
+        fs::rename(&tar, at(&format!("sparse-{format}.tar"))).unwrap();
+    }
+    let before = fs::read(&guest.image).unwrap();
+    for (file, part) in [
+        ("cut.tar", "byte 0: the file ends in this member"),
+        ("cut2.tar", "no tar file"),
+        ("damaged.tar", "byte 5632: no header of a tar file"),
+        ("text.tar", "no tar file"),
+        ("packed.tar.gz", "compressed by gzip; unpack it"),
+        ("up.tar", "'../one' leads elsewhere"),
+        ("sparse-gnu.tar", "a sparse file is not supported"),
+        ("sparse-posix.tar", "a sparse file is not supported"),
+        ("none.tar", "No such file"),
+        ("packed", "not a regular file"),
+    ] {
+        let output = guest.seal(&[format!("--tar-in={file}:/work")]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{file}: {said}");
+        assert!(said.contains(part) && said.contains(file), "{file}: {said}");
+        assert_eq!(said.lines().count(), 1, "{file}: {said}");
+    }
+    let mut short = whole;
+    short.truncate(512 + 5120);
+    fs::write(at("short.tar"), &short).unwrap();
+    let output = guest.seal(&["--tar-in=short.tar:/nowhere".to_owned()]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(3) && said.contains("no directory is there"), "{said}");
+    assert!(fs::read(&guest.image).unwrap() == before);
+    let name = std::ffi::OsStr::from_bytes(b"one");
+    assert!(packed.join(name).exists());
+}
