@@ -9,6 +9,7 @@ mod printed;
 mod secrets;
 mod seed;
 mod seeded;
+mod swap;
 mod uuids;
 mod unpacked;
 mod virt_sysprep;

@@ -173,6 +173,14 @@ impl Edits<'_> {
                 }
                 Ok(())
             }
+            Action::Wipe { from, meta, .. } => {
+                let node = self.node(path)?;
+                self.editor.wipe(node, *from)?;
+                if *meta != MetaChange::default() {
+                    self.editor.set_meta(node, meta)?;
+                }
+                Ok(())
+            }
             Action::Update { content, meta, .. } => {
                 let node = self.node(path)?;
                 if let Some(content) = content {

@@ -12,14 +12,15 @@ use super::recover::no_log_beside;
 use super::stage::volume;
 use super::verify::{Comparison, Expected, Finding, VerifyLevel, Witness, compare};
 use super::{ApplyError, FileHost, Staged, Timings};
-use crate::block::{Extent, Overlay, ReadBlocks, Window, check_file_size_limit};
+use crate::block::{Extent, Overlay, ReadBlocks, Window, check_file_size_limit, reads_as_zero};
 use crate::fs::{self, EditOptions, Freed, FsDriver, Judge, Timestamp};
 use crate::guest::Disk;
 use crate::image::{Access, ExportOptions, Exported, Format, Image, export};
 use crate::operation::{CUSTOMIZE, VolumeAction};
 use crate::path::GuestPath;
 use crate::plan::{Change, Plan, PlanError, PlannedFilesystem};
-use crate::volume::{self as volumes, Layout, VolumeId};
+use crate::volume::swap::{SwapArea, UUID_AT};
+use crate::volume::{self as volumes, Layout, Volume, VolumeId};
 
 /// How much is compared at a time outside the edited filesystems.
 const CHUNK: u64 = 1 << 20;
@@ -140,12 +141,21 @@ impl<'a> Staged<'a> {
             more: 0,
         };
         let whole = VolumeId("disk".to_owned());
-        if volumes::scan(&*after)? != layout || before.len() != after.len() {
+        if volumes::scan(&*after)? != self.planned(&layout) || before.len() != after.len() {
             return Err(not_as_planned(&whole, "the disk's layout changed".to_owned()));
         }
         if let Some(at) = self.outside(&layout, &*before, &*after, level)? {
             let problem = format!("byte {at} of the disk, outside every edited volume, changed");
             return Err(not_as_planned(&whole, problem));
+        }
+        for change in &self.plan.volumes {
+            if self.plan.filesystems.iter().any(|it| it.volume == change.volume) {
+                continue;
+            }
+            let at = volume(&layout, &change.volume)?;
+            if let Some(problem) = self.swap(at, &*before, &*after, level)? {
+                return Err(not_as_planned(&at.id, problem));
+            }
         }
         let mut pairs = Vec::new();
         for filesystem in &self.plan.filesystems {
@@ -178,6 +188,50 @@ impl<'a> Staged<'a> {
         Ok(Verified { image, overlay, freed, level, proofs, replanned, unsettled, timings })
     }
 
+    /// The layout as the plan leaves it.
+    fn planned(&self, layout: &Layout) -> Layout {
+        let mut layout = layout.clone();
+        for (id, (from, to)) in self.plan.new_uuids() {
+            // Only of what is no filesystem is the UUID in the layout.
+            let volume = layout.volumes.iter_mut().find(|it| it.id == id);
+            if let Some(uuid) = volume.and_then(|it| it.uuid.as_mut()).filter(|it| **it == from) {
+                *uuid = to;
+            }
+        }
+        layout
+    }
+
+    /// What is wrong with a swap area that the plan changes: of its header nothing may have changed
+    /// but the UUID, which the layout was compared for.
+    fn swap(
+        &self,
+        at: &Volume,
+        before: &dyn ReadBlocks,
+        after: &dyn ReadBlocks,
+        level: VerifyLevel,
+    ) -> Result<Option<String>, ApplyError> {
+        let mine = || self.plan.volumes.iter().filter(|it| it.volume == at.id);
+        let read = |disk| SwapArea::read(disk, at.start, at.len);
+        let (Some(old), Some(new)) = (read(before)?, read(after)?) else {
+            return Ok(Some("it is no swap area any more".to_owned()));
+        };
+        let same = |from: u64, to: u64| differ(before, after, at.start + from, at.start + to);
+        if old != (SwapArea { uuid: old.uuid, ..new }) {
+            return Ok(Some("its header changed".to_owned()));
+        }
+        let (before_uuid, behind_uuid) = (UUID_AT as u64, UUID_AT as u64 + 16);
+        let mut changed = same(0, before_uuid)?.or(same(behind_uuid, old.page)?);
+        if mine().any(|it| matches!(it.action, VolumeAction::WipeSwap { .. })) {
+            if !reads_as_zero(after, at.start + old.page, old.content())? {
+                return Ok(Some("it still holds something".to_owned()));
+            }
+            changed = changed.or(same(old.end, at.len)?);
+        } else if level == VerifyLevel::Full {
+            changed = changed.or(same(old.page, at.len)?);
+        }
+        Ok(changed.map(|at| format!("byte {at} of the disk changed")))
+    }
+
     /// The first byte of the disk that changed and lies in no edited volume. In a raw image the
     /// overlay tells; in another format the rest of the disk has to be read, which `Full` does.
     fn outside(
@@ -188,8 +242,10 @@ impl<'a> Staged<'a> {
         level: VerifyLevel,
     ) -> Result<Option<u64>, ApplyError> {
         let mut edited = Vec::new();
-        for filesystem in &self.plan.filesystems {
-            let volume = volume(layout, &filesystem.volume)?;
+        let filesystems = self.plan.filesystems.iter().map(|it| &it.volume);
+        let others = self.plan.volumes.iter().map(|it| &it.volume);
+        for id in filesystems.chain(others) {
+            let volume = volume(layout, id)?;
             edited.push((volume.start, volume.start.saturating_add(volume.len)));
         }
         edited.sort_unstable();
@@ -324,7 +380,7 @@ impl<'a> Pair<'a> {
         }
         let uuid = match renewed.map(|change| &change.action) {
             Some(VolumeAction::SetUuid { to, .. }) => Some(to.clone()),
-            None => old.info().uuid,
+            _ => old.info().uuid,
         };
         if new.info().uuid != uuid || old.info().label != new.info().label {
             let problem = "the filesystem's UUID or label is not the planned one".to_owned();

@@ -11,10 +11,11 @@ use super::edit::edit_all_from;
 use super::recover::{self, Pending};
 use super::{ApplyError, Changed};
 use crate::block::{Overlay, ReadBlocks, Window, WindowMut, WriteBlocks};
-use crate::fs::{self, EditFs, EditOptions, Freed, ReadFs, UuidChange};
+use crate::fs::{self, EditFs, EditOptions, Freed, ReadFs, UuidChange, uuid};
 use crate::image::{Access, Image};
 use crate::operation::{Action, Content, GuestContent, Moves, VolumeAction};
 use crate::plan::{self, Change, Plan, PlannedFilesystem, VolumeChange};
+use crate::volume::swap::{self, SwapArea};
 use crate::volume::{self, Layout, Volume, VolumeId};
 
 /// How long each stage of a run took.
@@ -114,7 +115,8 @@ pub fn stage_in<'a>(
         freed.push((volume.clone(), by));
     }
     for change in &plan.volumes {
-        change_volume(&disk, &layout, change)?;
+        let edited = plan.filesystems.iter().any(|it| it.volume == change.volume);
+        change_volume(&disk, &layout, change, edited)?;
     }
     drop(disk);
     let overlay = staged.finish()?;
@@ -156,10 +158,16 @@ fn belongs(image: &Image, layout: &Layout, plan: &Plan) -> Result<(), ApplyError
     if let Some(twice) = plan.changes.iter().find(|it| !paths.insert((&it.volume, &it.fs_path))) {
         return Err(ApplyError::WrongImage(format!("the plan changes {} twice", twice.path)));
     }
-    for VolumeChange { volume, action: VolumeAction::SetUuid { from, .. }, .. } in &plan.volumes {
+    for VolumeChange { volume, action, .. } in &plan.volumes {
         let planned = plan.filesystems.iter().find(|it| it.volume == *volume);
-        if planned.is_none_or(|it| it.uuid.as_ref() != Some(from)) {
-            let problem = format!("the plan changes the UUID of {volume} and does not edit it");
+        let fits = match (action, planned) {
+            (VolumeAction::SetUuid { from, .. }, Some(it)) => it.uuid.as_ref() == Some(from),
+            // Then it has to be a swap area.
+            (_, planned) => planned.is_none(),
+        };
+        let same = |it: &&VolumeChange| it.volume == *volume && it.action.rank() == action.rank();
+        if !fits || plan.volumes.iter().filter(same).count() > 1 {
+            let problem = format!("the plan changes {volume} twice, or as what it is not");
             return Err(ApplyError::WrongImage(problem));
         }
     }
@@ -210,28 +218,51 @@ pub(super) fn volume<'a>(layout: &'a Layout, id: &VolumeId) -> Result<&'a Volume
         .ok_or_else(|| ApplyError::WrongImage(format!("there is no volume {id}")))
 }
 
-/// Makes a change of a volume as a whole, on which every other change was made.
+/// Makes a change of a volume as a whole, on which every other change was made; `edited` where its
+/// filesystem is one of those that the plan edits.
 fn change_volume(
     disk: &Arc<dyn WriteBlocks>,
     layout: &Layout,
     change: &VolumeChange,
+    edited: bool,
 ) -> Result<(), ApplyError> {
     let id = &change.volume;
     let at = volume(layout, id)?;
     let failed = |source| ApplyError::Fs { volume: id.clone(), path: None, source };
     let window = WindowMut::new(disk.clone(), at.start, at.len).map_err(|it| failed(it.into()))?;
     let window: Arc<dyn WriteBlocks> = Arc::new(window);
-    match &change.action {
-        VolumeAction::SetUuid { to, .. } => {
-            let driver = fs::probe(&*window).map_err(failed)?;
-            let Some(UuidChange { set, .. }) = driver.and_then(|driver| driver.uuid) else {
-                return Err(ApplyError::WrongImage(format!(
-                    "{id} holds nothing whose UUID can change"
-                )));
-            };
-            set(&window, to).map_err(failed)
-        }
+    let driver = fs::probe(&*window).map_err(failed)?;
+    if let (Some(driver), VolumeAction::SetUuid { to, .. }) = (driver, &change.action) {
+        let Some(UuidChange { set, .. }) = driver.uuid.filter(|_| edited) else {
+            return Err(ApplyError::WrongImage(format!(
+                "{id} holds {}, which is not edited",
+                driver.name
+            )));
+        };
+        return set(&window, to).map_err(failed);
     }
+    let area = SwapArea::read(&*window, 0, at.len).map_err(|it| failed(it.into()))?;
+    let sound = |area: &SwapArea| !area.suspended && area.problem.is_none();
+    let Some(area) = area.filter(sound).filter(|_| at.is_swap()) else {
+        return Err(ApplyError::WrongImage(format!("{id} is not what the plan changes")));
+    };
+    let done = match &change.action {
+        VolumeAction::WipeSwap { bytes } if *bytes == area.content() => area.wipe(&*window),
+        VolumeAction::WipeSwap { bytes } => {
+            let found = area.content();
+            let problem = format!("the swap area on {id} had {bytes} bytes and has {found}");
+            return Err(ApplyError::WrongImage(problem));
+        }
+        VolumeAction::SetUuid { from, to } => {
+            let found = area.uuid.map(uuid::text).unwrap_or_else(|| "none".to_owned());
+            let Some(to) = uuid::parse(to).filter(|_| found == *from) else {
+                let problem = format!("the swap area on {id} had the UUID {from} and has {found}");
+                return Err(ApplyError::WrongImage(problem));
+            };
+            swap::set_uuid(&*window, to)
+        }
+    };
+    done.map_err(|it| failed(it.into()))
 }
 
 /// Opens a planned filesystem for editing, once it is the one that was planned for.

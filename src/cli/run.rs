@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use serde::Serialize;
 use sysprep_rs::apply::verify::VerifyLevel;
 use sysprep_rs::apply::{self, ApplyError, Committed, Pending, REPAIR, Replan};
+use sysprep_rs::block::reads_as_zero;
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{self, Access, DECRYPT, ExportOptions, Format, Image, OpenOptions};
-use sysprep_rs::operation::{Operation, Selection, StepError, Volumes};
+use sysprep_rs::operation::{Operation, Selection, StepError, VolumeAction, Volumes};
 use sysprep_rs::plan::{
-    self, FilesystemFacts, OperationOutcome, Outcome, Plan, PlanError, PlanOptions,
+    self, FilesystemFacts, OperationOutcome, Outcome, Plan, PlanError, PlanOptions, VolumeChange,
 };
 use sysprep_rs::report::{self, Command, FreedReport, Report, SealReport, text};
 use sysprep_rs::volume::VolumeId;
@@ -146,6 +147,19 @@ fn out_of_reach(opened: &Opened, plan: &Plan) -> Vec<String> {
     let edited = |id: &VolumeId| plan.filesystems.iter().any(|it| it.volume == *id);
     let mut lines = Vec::new();
     for volume in opened.disk.layout.volumes.iter().filter(|it| !edited(&it.id)) {
+        let swap = opened.disk.swaps.iter().find(|it| it.volume == volume.id);
+        let wiped = |it: &VolumeChange| {
+            it.volume == volume.id && matches!(it.action, VolumeAction::WipeSwap { .. })
+        };
+        if let Some(swap) = swap
+            && (plan.volumes.iter().any(wiped) || swap.is_empty().unwrap_or(false))
+        {
+            let behind = volume.len.saturating_sub(swap.area.end);
+            if !reads_as_zero(&*swap.device, swap.area.end, behind).unwrap_or(false) {
+                lines.push(format!("the last bytes of {}: its swap area ends before", volume.id));
+            }
+            continue;
+        }
         let what = match &volume.not_opened {
             Some(what) if volume.encrypted => {
                 format!("it is {what}, which is not opened; {DECRYPT}")

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::block::{BlockError, ReadBlocks, WriteBlocks};
+use crate::block::{BlockError, ReadBlocks, WriteBlocks, is_zero};
 use crate::path::GuestPath;
 
 pub mod directory;
 pub mod ext4;
 pub mod fat;
+pub mod uuid;
 
 /// A file, directory or other object of one filesystem, by the driver's own number.
 ///
@@ -245,6 +246,18 @@ pub trait ReadFs: Send + Sync {
     /// A symlink's target.
     fn link_target(&self, link: Node) -> Result<Vec<u8>, FsError>;
 
+    /// Whether a file's content is all zero from byte `at` on.
+    fn is_zero(&self, file: Node, mut at: u64) -> Result<bool, FsError> {
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            let read = self.read_at(file, at, &mut piece)?.min(piece.len());
+            if read == 0 || !is_zero(&piece[..read]) {
+                return Ok(read == 0);
+            }
+            at += read as u64;
+        }
+    }
+
     /// How many bytes the filesystem's list of bad blocks (clusters) takes out of use: no editor
     /// writes or zeroes them.
     fn bad_bytes(&self) -> Result<u64, FsError>;
@@ -412,6 +425,10 @@ pub trait EditFs: Send {
     /// The same with `size` bytes that `source` gives in pieces: memory does not grow with them.
     /// `NoSpace` before anything is read where there is no room.
     fn replace_from(&mut self, file: Node, size: u64, source: Source<'_>) -> Result<(), FsError>;
+
+    /// Zeroes a regular file's content from byte `at` on, up to the end of its last block; the file
+    /// keeps its length, its storage and its times.
+    fn wipe(&mut self, file: Node, at: u64) -> Result<(), FsError>;
 
     /// Removes a name. When it was the node's last, the node goes too. A directory has to be empty.
     fn remove(&mut self, dir: Node, name: &[u8]) -> Result<(), FsError>;

@@ -8,10 +8,11 @@ use super::facts::Reader;
 use super::fstab::{self, Line, Named, Source};
 use super::tree::{Mount, Tree};
 use super::{Guest, GuestError, Unseen};
-use crate::block::{ReadBlocks, Window};
+use crate::block::{BlockError, ReadBlocks, Window, reads_as_zero};
 use crate::fs::{self, FsDriver, FsError, Kind, ReadFs};
 use crate::path::{GuestPath, escape};
-use crate::volume::{self, Layout, VolumeId};
+use crate::volume::swap::SwapArea;
+use crate::volume::{self, Layout, Volume, VolumeId};
 
 /// The longest `/etc/fstab` read; real ones have a few KiB.
 const MAX_FSTAB: u64 = 1024 * 1024;
@@ -23,6 +24,36 @@ pub struct Disk {
     pub layout: Layout,
     /// Every volume on which a driver found its filesystem, in the table's order.
     pub filesystems: Vec<Filesystem>,
+    /// Every swap area that fills a volume, in the table's order.
+    pub swaps: Vec<Swap>,
+}
+
+/// A swap area that fills a volume.
+#[derive(Clone)]
+pub struct Swap {
+    /// Its volume.
+    pub volume: VolumeId,
+    /// Its header.
+    pub area: SwapArea,
+    /// The volume's bytes.
+    pub device: Arc<dyn ReadBlocks>,
+}
+
+impl Swap {
+    /// Whether nothing is in it.
+    ///
+    /// # Errors
+    /// The device cannot be read.
+    pub fn is_empty(&self) -> Result<bool, BlockError> {
+        let SwapArea { page, .. } = self.area;
+        reads_as_zero(&*self.device, page, self.area.content())
+    }
+}
+
+impl fmt::Debug for Swap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "swap on {}", self.volume)
+    }
 }
 
 /// A filesystem, opened or not.
@@ -62,12 +93,24 @@ impl Disk {
     pub fn open(disk: Arc<dyn ReadBlocks>) -> Result<Self, GuestError> {
         let layout = volume::scan(&*disk).map_err(GuestError::Layout)?;
         let mut filesystems = Vec::new();
-        for volume in layout.volumes.iter().filter(|volume| volume.not_opened.is_none()) {
-            let device: Arc<dyn ReadBlocks> =
-                match Window::new(Arc::clone(&disk), volume.start, volume.len) {
-                    Ok(window) => Arc::new(window),
-                    Err(error) => return Err(GuestError::Layout(error.into())),
-                };
+        let mut swaps = Vec::new();
+        let window = |volume: &Volume| -> Result<Arc<dyn ReadBlocks>, GuestError> {
+            match Window::new(Arc::clone(&disk), volume.start, volume.len) {
+                Ok(window) => Ok(Arc::new(window)),
+                Err(error) => Err(GuestError::Layout(error.into())),
+            }
+        };
+        for volume in layout.volumes.iter() {
+            if volume.is_swap() {
+                let device = window(volume)?;
+                let area = SwapArea::read(&*device, 0, volume.len)
+                    .map_err(|error| GuestError::Layout(error.into()))?;
+                swaps.extend(area.map(|area| Swap { volume: volume.id.clone(), area, device }));
+            }
+            if volume.not_opened.is_some() {
+                continue;
+            }
+            let device = window(volume)?;
             let probed = fs::probe(&*device)
                 .map_err(|source| GuestError::Probe { volume: volume.id.clone(), source })?;
             if let Some(driver) = probed {
@@ -75,7 +118,7 @@ impl Disk {
                 filesystems.push(Filesystem { volume: volume.id.clone(), driver, fs });
             }
         }
-        Ok(Self { layout, filesystems })
+        Ok(Self { layout, filesystems, swaps })
     }
 
     /// The guests on the disk: one for each filesystem that looks like the root of an operating

@@ -77,6 +77,14 @@ pub(super) fn parse(text: &[u8]) -> (Vec<Line>, bool) {
     (lines, false)
 }
 
+/// The files that are swap areas, by their paths.
+pub(crate) fn swap_files(text: &[u8]) -> Vec<GuestPath> {
+    let (lines, _) = parse(text);
+    let named = lines.iter().filter(|line| line.kind == b"swap" && line.source.starts_with(b"/"));
+    let paths = named.filter_map(|line| GuestPath::from_bytes(&line.source).ok());
+    paths.filter(|path| path.names().next() != Some(b"dev")).collect()
+}
+
 /// Undoes `\ooo`, an octal byte.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());

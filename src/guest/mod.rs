@@ -16,8 +16,9 @@ use crate::volume::{VolumeError, VolumeId};
 
 pub use accounts::Account;
 pub(crate) use accounts::parse as parse_accounts;
-pub use disk::{Disk, Filesystem};
+pub use disk::{Disk, Filesystem, Swap};
 pub use facts::{Facts, Family, Init, MachineId, Packages, SelinuxMode};
+pub(crate) use fstab::swap_files as fstab_swap_files;
 pub use glob::{NamePattern, Pattern};
 pub use tree::{Found, Mount, Place, Tree, Unread};
 pub use walk::{Walk, WalkEntry, Walked};

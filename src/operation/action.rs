@@ -99,6 +99,16 @@ pub enum Action {
         #[serde(default)]
         meta: MetaChange,
     },
+    /// Zero a file's content from a byte on; its length and its storage stay.
+    Wipe {
+        /// First byte that is zeroed.
+        from: u64,
+        /// How many bytes that is.
+        bytes: u64,
+        /// Metadata to change.
+        #[serde(default)]
+        meta: MetaChange,
+    },
 }
 
 /// One change of a volume as a whole. Concrete, too.
@@ -112,6 +122,29 @@ pub enum VolumeAction {
         /// The one it gets.
         to: String,
     },
+    /// Discard what its swap area holds; header, UUID and label stay.
+    WipeSwap {
+        /// How many bytes that is.
+        bytes: u64,
+    },
+}
+
+impl VolumeAction {
+    /// Changes of one volume come in the order of this number.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Self::WipeSwap { .. } => 0,
+            Self::SetUuid { .. } => 1,
+        }
+    }
+
+    /// How many bytes of content go by it.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::SetUuid { .. } => 0,
+            Self::WipeSwap { bytes } => *bytes,
+        }
+    }
 }
 
 /// How many objects a change is about.
@@ -156,7 +189,7 @@ impl Action {
     /// How many bytes of content go by it.
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::Remove { bytes, .. } => *bytes,
+            Self::Remove { bytes, .. } | Self::Wipe { bytes, .. } => *bytes,
             Self::CreateFile { replaces, .. }
             | Self::CreateDirectory { replaces, .. }
             | Self::CreateSymlink { replaces, .. }

@@ -90,7 +90,7 @@ pub fn seen(
 ) -> Result<Seen, FsError> {
     let mut action = action.clone();
     let there = match &action {
-        Action::Update { .. } | Action::Remove { .. } => moves.origin(path),
+        Action::Update { .. } | Action::Wipe { .. } | Action::Remove { .. } => moves.origin(path),
         _ => moves.replaced(path),
     };
     let node = there.map_or(Ok(None), |path| node_at(fs, &path))?;
@@ -119,7 +119,10 @@ pub fn seen(
             Action::CreateSymlink { replaces, .. } => Some((replaces, Kind::Symlink)),
             Action::CreateSpecial { kind, replaces, .. } => Some((replaces, *kind)),
             Action::CreateLink { replaces, .. } => Some((replaces, Kind::File)),
-            Action::Remove { .. } | Action::Update { .. } | Action::Move { .. } => None,
+            Action::Remove { .. }
+            | Action::Update { .. }
+            | Action::Wipe { .. }
+            | Action::Move { .. } => None,
         };
         let objects = kind.map_or_else(Objects::default, |(replaces, kind)| {
             *replaces = None;
@@ -137,6 +140,10 @@ pub fn seen(
                 _ => of_node(fs, node)?,
             };
             return Ok(Seen { digest, objects: Objects::one(kind), action });
+        }
+        Action::Wipe { from, bytes, .. } => {
+            *bytes = size.saturating_sub(*from);
+            return Ok(Seen { digest: of_node(fs, node)?, objects: Objects::one(kind), action });
         }
         Action::Remove { kind: planned, nodes, bytes } => {
             let survey = survey(fs, node)?;

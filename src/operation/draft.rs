@@ -613,6 +613,34 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Zeroes a regular file's content from a byte on, where it is not zero; length, storage, owner,
+    /// mode and extended attributes stay.
+    ///
+    /// # Errors
+    /// The guest cannot be read; too many changes.
+    pub fn wipe(
+        &mut self,
+        target: &Target,
+        from: u64,
+        why: impl Into<String>,
+    ) -> Result<(), StepError> {
+        let Some(owned) = self.owned(target)? else { return Ok(()) };
+        // What gets other content keeps nothing of it.
+        if matches!(
+            self.pending.get(&target.path).map(|pending| &pending.after),
+            Some(After::File { content: Some(_), .. })
+        ) {
+            return Ok(());
+        }
+        let Some(place) = &target.place else { return Ok(()) };
+        let failed = |error| StepError::Fs(target.path.clone(), error);
+        if place.fs().is_zero(place.node, from).map_err(failed)? {
+            return Ok(());
+        }
+        let Some(original) = self.original(target, false)? else { return Ok(()) };
+        self.put(target, original, After::Wiped { from, owned }, why.into())
+    }
+
     /// Changes permission bits or owner.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::fs::{FsInfo, ReadFs};
-use crate::guest::Disk;
+use crate::fs::{FsInfo, ReadFs, uuid};
+use crate::guest::{Disk, Swap};
 use crate::volume::VolumeId;
 
 /// A volume with a UUID or a filesystem.
@@ -19,6 +19,8 @@ pub struct VolumeFacts {
     pub renew: Result<fn(&[u8; 32]) -> String, String>,
     /// The filesystem, where it is opened.
     pub fs: Option<Arc<dyn ReadFs>>,
+    /// The swap area, where it is one.
+    pub swap: Option<Swap>,
 }
 
 impl fmt::Debug for VolumeFacts {
@@ -59,20 +61,37 @@ impl Volumes {
                         (_, _, info) => Err(format!("that of {} cannot be changed", info.kind)),
                     };
                     let fs = Some(Arc::clone(fs));
-                    VolumeFacts { volume: volume.id.clone(), uuid: info.uuid, renew, fs }
+                    VolumeFacts {
+                        volume: volume.id.clone(),
+                        uuid: info.uuid,
+                        renew,
+                        fs,
+                        swap: None,
+                    }
                 }
                 (Some((_, Err(error))), _) => VolumeFacts {
                     volume: volume.id.clone(),
                     uuid: volume.uuid.clone(),
                     renew: Err(format!("it cannot be opened: {error}")),
                     fs: None,
+                    swap: None,
                 },
-                (None, Some(what)) => VolumeFacts {
-                    volume: volume.id.clone(),
-                    uuid: volume.uuid.clone(),
-                    renew: Err(format!("it is {what}, which is not opened")),
-                    fs: None,
-                },
+                (None, Some(what)) => {
+                    let swap = disk.swaps.iter().find(|it| it.volume == volume.id).cloned();
+                    let sound = swap
+                        .as_ref()
+                        .is_some_and(|it| !it.area.suspended && it.area.problem.is_none());
+                    VolumeFacts {
+                        volume: volume.id.clone(),
+                        uuid: volume.uuid.clone(),
+                        renew: match sound {
+                            true => Ok(uuid::made_of),
+                            false => Err(format!("it is {what}, which is not opened")),
+                        },
+                        fs: None,
+                        swap,
+                    }
+                }
                 (None, None) => continue,
             };
             all.push(facts);

@@ -93,7 +93,7 @@ pub fn plan(
     for (id, change) in (1u32..).zip(&mut plan.changes) {
         change.id = id;
     }
-    plan.volumes.sort_by(|a, b| a.volume.cmp(&b.volume));
+    plan.volumes.sort_by_key(|it| (it.volume.clone(), it.action.rank()));
     Ok(plan)
 }
 

@@ -124,9 +124,9 @@ impl Plan {
                 | Action::CreateSpecial { meta, .. } => {
                     (Some(meta.mode), Some(meta.uid), Some(meta.gid))
                 }
-                Action::Update { meta, .. } | Action::Move { meta, .. } => {
-                    (meta.mode, meta.uid, meta.gid)
-                }
+                Action::Update { meta, .. }
+                | Action::Wipe { meta, .. }
+                | Action::Move { meta, .. } => (meta.mode, meta.uid, meta.gid),
                 Action::Remove { .. } | Action::CreateLink { .. } => (None, None, None),
             };
             if let Some(mode) = mode.filter(|mode| *mode > 0o7777) {
@@ -141,23 +141,29 @@ impl Plan {
             }
             earlier = Some(here);
         }
-        let mut earlier: Option<&crate::volume::VolumeId> = None;
+        let mut earlier = None;
         for change in &self.volumes {
             let volume = &change.volume;
             if usize::try_from(change.guest).is_ok_and(|guest| guest >= self.guests.len()) {
                 return Err(format!("a change of {volume} is for a guest that is not there"));
             }
-            let VolumeAction::SetUuid { from, .. } = &change.action;
             let planned = self.filesystems.iter().find(|it| it.volume == *volume);
-            if planned.is_none_or(|it| it.uuid.as_ref() != Some(from)) {
-                return Err(format!(
-                    "a change of the UUID of {volume}, which is not planned with it"
-                ));
+            match (&change.action, planned) {
+                (VolumeAction::SetUuid { from, .. }, Some(it))
+                    if it.uuid.as_ref() != Some(from) =>
+                {
+                    return Err(format!("a change of the UUID of {volume}, which has another"));
+                }
+                (VolumeAction::WipeSwap { .. }, Some(_)) => {
+                    return Err(format!("{volume} is a filesystem and no swap area"));
+                }
+                _ => {}
             }
-            if earlier.is_some_and(|earlier| earlier >= volume) {
+            let here = (volume, change.action.rank());
+            if earlier.is_some_and(|earlier| earlier >= here) {
                 return Err(format!("a change of {volume} is out of order, or another's twin"));
             }
-            earlier = Some(volume);
+            earlier = Some(here);
         }
         Ok(())
     }

@@ -175,11 +175,13 @@ impl Plan {
 
     /// The UUIDs that volumes get, each with the one that it has.
     pub fn new_uuids(&self) -> BTreeMap<VolumeId, (String, String)> {
-        let pair = |change: &VolumeChange| {
-            let VolumeAction::SetUuid { from, to } = &change.action;
-            (change.volume.clone(), (from.clone(), to.clone()))
+        let pair = |change: &VolumeChange| match &change.action {
+            VolumeAction::SetUuid { from, to } => {
+                Some((change.volume.clone(), (from.clone(), to.clone())))
+            }
+            VolumeAction::WipeSwap { .. } => None,
         };
-        self.volumes.iter().map(pair).collect()
+        self.volumes.iter().filter_map(pair).collect()
     }
 
     /// The changes that an operation asks for in a guest, those that others ask for too included.

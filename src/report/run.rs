@@ -1,11 +1,13 @@
 //! What an audit found to do, or a seal did.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::operation::{Action, Class, Objects, VolumeAction};
 use crate::path::GuestPath;
-use crate::plan::{Change, OperationOutcome, Outcome, Plan, Refusal, TOOL};
+use crate::plan::{Change, OperationOutcome, Outcome, Plan, Refusal, TOOL, VolumeChange};
 use crate::volume::VolumeId;
 
 use super::{Inspection, SearchReport, SecretReport};
@@ -26,7 +28,7 @@ pub struct PathReport {
     /// The path in the guest.
     pub path: GuestPath,
     /// `remove`, `create-file`, `create-directory`, `create-symlink`, `rewrite`, `truncate`,
-    /// `set-metadata`.
+    /// `set-metadata`, `wipe`.
     #[serde(rename = "do")]
     pub action: &'static str,
     /// How many files and other objects that are no directories this is.
@@ -213,6 +215,10 @@ impl Report {
                     objects += change.objects;
                     bytes = bytes.saturating_add(change.action.bytes());
                 }
+                let mine = |it: &&VolumeChange| it.guest == *guest && it.operation == *operation;
+                for change in plan.volumes.iter().filter(mine) {
+                    bytes = bytes.saturating_add(change.action.bytes());
+                }
                 OperationReport {
                     guest: *guest,
                     operation: operation.clone(),
@@ -225,7 +231,7 @@ impl Report {
                     volumes: plan
                         .volumes
                         .iter()
-                        .filter(|it| it.guest == *guest && it.operation == *operation)
+                        .filter(mine)
                         .map(|it| ChangedVolume {
                             volume: it.volume.clone(),
                             action: it.action.clone(),
@@ -244,8 +250,12 @@ impl Report {
             totals.directories = totals.directories.saturating_add(change.objects.directories);
             totals.bytes = totals.bytes.saturating_add(change.action.bytes());
         }
-        totals.volumes = plan.volumes.len() as u64;
-        totals.changes += totals.volumes;
+        for change in &plan.volumes {
+            totals.changes += 1;
+            totals.bytes = totals.bytes.saturating_add(change.action.bytes());
+        }
+        totals.volumes =
+            plan.volumes.iter().map(|it| &it.volume).collect::<BTreeSet<_>>().len() as u64;
         Self {
             schema: super::SCHEMA,
             tool: TOOL.to_owned(),
@@ -281,6 +291,7 @@ impl Report {
 fn name(action: &Action) -> &'static str {
     match action {
         Action::Remove { .. } => "remove",
+        Action::Wipe { .. } => "wipe",
         Action::CreateFile { .. } => "create-file",
         Action::CreateDirectory { .. } => "create-directory",
         Action::CreateSymlink { .. } => "create-symlink",

@@ -312,10 +312,16 @@ fn guest_operations(
                 operation.operation,
                 bytes(operation.bytes),
             )?;
-            for ChangedVolume { volume, action: VolumeAction::SetUuid { from, to } } in
-                &operation.volumes
-            {
-                line!(out, "    {:<16} {volume}, {from} becomes {to}", "set-uuid")?;
+            for ChangedVolume { volume, action } in &operation.volumes {
+                match action {
+                    VolumeAction::SetUuid { from, to } => {
+                        line!(out, "    {:<16} {volume}, {from} becomes {to}", "set-uuid")?;
+                    }
+                    VolumeAction::WipeSwap { .. } if !verbose => {}
+                    VolumeAction::WipeSwap { bytes: gone } => {
+                        line!(out, "    {:<16} {volume}, {}", "wipe-swap", bytes(*gone))?;
+                    }
+                }
             }
             if let Some(below) = below.as_deref_mut() {
                 for path in &operation.paths {

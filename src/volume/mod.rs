@@ -10,6 +10,7 @@ mod gpt;
 mod mbr;
 mod scan;
 mod signature;
+pub mod swap;
 
 pub use scan::scan;
 
@@ -66,6 +67,13 @@ pub struct Volume {
     /// The label of what `not_opened` names, where it has one that is not empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+}
+
+impl Volume {
+    /// Whether a swap area fills it, one that holds a suspended system included.
+    pub fn is_swap(&self) -> bool {
+        self.not_opened.as_ref().is_some_and(|what| what.starts_with(signature::SWAP))
+    }
 }
 
 /// The layout of a disk.

@@ -1,5 +1,6 @@
 //! What is recognised by its magic numbers and not opened: containers, swap, other filesystems.
 
+use super::swap::SwapArea;
 use crate::block::{BlockError, ReadBlocks};
 use crate::bytes::{array, be32, le16, le32, le64};
 
@@ -81,6 +82,9 @@ const FILESYSTEMS: &[(&str, u64, &[u8])] = &[
     ("VMFS", 1 << 20, b"\x0d\xd0\x01\xc0"),
     ("BSD disklabel", 512, b"\x57\x45\x56\x82"),
 ];
+
+/// What a swap area is called that holds no suspended system.
+pub(super) const SWAP: &str = "swap";
 
 const BITLOCKER: &str = "BitLocker";
 
@@ -263,29 +267,14 @@ fn raid(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
     Ok(None)
 }
 
-/// The mark ends the first page, whose size is the machine's that made it.
 fn swap(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {
-    for page in [4096_u64, 8192, 16384, 32768, 65536] {
-        let Some(mark) = area.bytes::<10>(page - 10)? else { break };
-        let name = match &mark {
-            b"SWAPSPACE2" | b"SWAP-SPACE" => "swap",
-            mark if [&b"S1SUSPEND"[..], b"S2SUSPEND", b"ULSUSPEND", b"LINHIB000"]
-                .iter()
-                .any(|suspended| mark.starts_with(suspended)) =>
-            {
-                "swap (holds a suspended system)"
-            }
-            _ => continue,
-        };
-        let head = area.bytes::<44>(1024)?.unwrap_or([0; 44]);
-        let uuid = array(&head, 12).filter(|uuid| *uuid != [0; 16]);
-        return Ok(Some(Recognised {
-            uuid: uuid.map(|uuid| uuid_text(&uuid)),
-            label: text(&head[28..44]),
-            ..Recognised::named(name)
-        }));
-    }
-    Ok(None)
+    let Some(swap) = SwapArea::read(area.disk, area.start, area.len)? else { return Ok(None) };
+    let name = if swap.suspended { "swap (holds a suspended system)" } else { SWAP };
+    Ok(Some(Recognised {
+        uuid: swap.uuid.map(|uuid| uuid_text(&uuid)),
+        label: text(&swap.label),
+        ..Recognised::named(name)
+    }))
 }
 
 fn xfs(area: Area<'_>) -> Result<Option<Recognised>, BlockError> {

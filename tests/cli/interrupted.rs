@@ -1,9 +1,10 @@
 //! An image whose seal was interrupted.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
-use sysprep_rs::apply::{self, FileHost, commit};
+use sysprep_rs::apply::{self, ApplyError, FileHost, commit};
 use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{Access, OpenOptions};
@@ -16,6 +17,15 @@ use crate::support::oracle;
 
 /// Seals an image with the default operations until the `operation`th step of the commit fails.
 fn interrupt(path: &Path, operation: u32) {
+    interrupt_with(&Selection::defaults(), path, operation).unwrap_err();
+}
+
+/// The same with other operations; `Ok` where the commit has fewer steps.
+pub(super) fn interrupt_with(
+    selection: &Selection,
+    path: &Path,
+    operation: u32,
+) -> Result<(), ApplyError> {
     let (image, _) = apply::open(path, &OpenOptions::default(), Access::Seal).unwrap();
     let disk = Disk::open(image.disk()).unwrap();
     let options = PlanOptions {
@@ -27,14 +37,14 @@ fn interrupt(path: &Path, operation: u32) {
         now: Timestamp { seconds: 1_700_000_000, nanos: 0 },
         keep_free_space: false,
         filesystems: FilesystemFacts::of(&disk),
-        volumes: Volumes::default(),
+        volumes: Volumes::of(&disk, [9; 32], BTreeMap::new()),
     };
-    let operations = Catalogue::embedded().unwrap().select(&Selection::defaults()).unwrap();
+    let operations = Catalogue::embedded().unwrap().select(selection).unwrap();
     let plan = plan::plan(&disk.guests().unwrap(), &operations, &options).unwrap();
     let staged = apply::stage(&image, &plan).unwrap();
     let file = File::options().read(true).write(true).open(path).unwrap();
     let host = FileHost::new(path, file).unwrap();
-    commit(&mut Stopping::new(host, operation, Stop::Fail), staged.overlay()).unwrap_err();
+    commit(&mut Stopping::new(host, operation, Stop::Fail), staged.overlay()).map(|_| ())
 }
 
 /// The first step of a commit that writes the image.

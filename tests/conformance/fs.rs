@@ -365,6 +365,22 @@ pub(crate) fn edits(subject: &Subject<'_>) {
         }
     });
     step(&|fs| {
+        for (name, from) in [("large", 5000), ("page", 0), ("holes", 4000), ("new-big", 99_998)] {
+            let node = at(fs.view(), &format!("/etc/{name}"));
+            let before = fs.view().stat(node).unwrap();
+            let size = before.size;
+            assert!(!fs.view().is_zero(node, from).unwrap(), "{name} holds something there");
+            fs.wipe(node, from).unwrap();
+            assert_eq!(fs.view().stat(node).unwrap(), before, "{name} is what it was otherwise");
+            assert!(
+                fs.view().is_zero(node, from).unwrap() && fs.view().is_zero(node, size).unwrap()
+            );
+            if from > 0 {
+                assert!(!fs.view().is_zero(node, from - 1).unwrap(), "{name} keeps what is before");
+            }
+        }
+    });
+    step(&|fs| {
         for (name, len) in
             [("large", 10), ("tiny", 200_000), ("page", 0), ("hostname", 13), ("holes", 70)]
         {
@@ -531,6 +547,11 @@ pub(crate) fn refusals(subject: &Subject<'_>) {
         fs.replace(node, b"x")
     });
     refused("replace of no node", &["NotFound", "Corrupt"], &|fs| fs.replace(Node(u64::MAX), b"x"));
+    refused("wiping a directory", &["IsADirectory"], &|fs| {
+        let node = at(fs.view(), "/etc");
+        fs.wipe(node, 0)
+    });
+    refused("wiping no node", &["NotFound", "Corrupt"], &|fs| fs.wipe(Node(u64::MAX), 0));
     refused("set_meta of no node", &["NotFound", "Corrupt"], &|fs| {
         fs.set_meta(Node(u64::MAX), &MetaChange { mode: Some(0), ..MetaChange::default() })
     });

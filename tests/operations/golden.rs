@@ -58,6 +58,7 @@ fn action(action: &Action) -> String {
         Action::Move { from, replaces, .. } => {
             format!("move from {from}{}", in_place_of(replaces.as_ref()))
         }
+        Action::Wipe { from, bytes, .. } => format!("wipe {bytes} bytes from {from}"),
         Action::Update { content, meta: MetaChange { mode, uid, gid, .. }, .. } => {
             let mut line = String::from("update");
             if let Some(content) = content {
@@ -81,7 +82,9 @@ fn show(plan: &Plan) -> String {
         writeln!(shown, "{}: {} ({})", change.path, action(&change.action), change.why).unwrap();
     }
     for change in &plan.volumes {
-        let VolumeAction::SetUuid { from, to } = &change.action;
+        let VolumeAction::SetUuid { from, to } = &change.action else {
+            panic!("a sample has no swap partition")
+        };
         writeln!(shown, "{}: UUID {from} to {to} ({})", change.volume, change.why).unwrap();
     }
     for refusal in &plan.refusals {

@@ -26,7 +26,7 @@ pub(crate) const NOW: Timestamp = Timestamp { seconds: 1_767_323_045, nanos: 0 }
 const DEBIAN: &str = "ID=debian\nVERSION_ID=\"12\"\n";
 
 /// Reads a tree: a path a line, then in this order, each optional, its mode, its owner, and what
-/// it is: `= "content"`, `-> target`, `== /other/name` (a hard link). A path that ends with a
+/// it is: `= "content"`, `= swap "content"` (a swap area), `-> target`, `== /other/name` (a hard link). A path that ends with a
 /// slash is a directory; those on the way to a path need no line. `#` begins a comment.
 pub(crate) fn spec(text: &str) -> Spec {
     let mut spec = Spec::default();
@@ -40,7 +40,11 @@ pub(crate) fn spec(text: &str) -> Spec {
         let mut body = if is_directory { Body::Directory } else { Body::File(Vec::new()) };
         while !rest.trim().is_empty() {
             rest = rest.trim();
-            if let Some(content) = rest.strip_prefix("= ") {
+            if let Some(content) = rest.strip_prefix("= swap ") {
+                let text: String =
+                    serde_json::from_str(content).unwrap_or_else(|it| panic!("{line}: {it}"));
+                (body, rest) = (Body::File(swap_area(text.as_bytes())), "");
+            } else if let Some(content) = rest.strip_prefix("= ") {
                 let text: String =
                     serde_json::from_str(content).unwrap_or_else(|it| panic!("{line}: {it}"));
                 (body, rest) = (Body::File(text.into_bytes()), "");
@@ -62,6 +66,17 @@ pub(crate) fn spec(text: &str) -> Spec {
         (item.uid, item.gid) = owner.unwrap_or((0, 0));
     }
     spec
+}
+
+/// A swap area of four pages of 4 KiB, with this in its third.
+pub(crate) fn swap_area(content: &[u8]) -> Vec<u8> {
+    let mut area = vec![0; 4 * 4096];
+    area[4086..4096].copy_from_slice(b"SWAPSPACE2");
+    area[1024] = 1;
+    area[1028] = 3;
+    area[1036..1052].fill(0x5a);
+    area[8192..8192 + content.len()].copy_from_slice(content);
+    area
 }
 
 fn parents(spec: &mut Spec, path: &GuestPath) {
@@ -229,6 +244,7 @@ impl Sample {
                 warnings: Vec::new(),
             },
             filesystems: self.volumes.iter().map(filesystem).collect(),
+            swaps: Vec::new(),
         }
     }
 
@@ -271,7 +287,9 @@ impl Sample {
             fs.model = place.lock().unwrap().clone();
         }
         for change in &plan.volumes {
-            let VolumeAction::SetUuid { from, to } = &change.action;
+            let VolumeAction::SetUuid { from, to } = &change.action else {
+                panic!("a sample has no swap partition")
+            };
             let fs = self.fs(&change.volume.0);
             assert_eq!(fs.uuid, *from, "{} was seen otherwise", change.volume);
             fs.uuid.clone_from(to);

@@ -40,6 +40,7 @@ pub(super) fn changes(plan: &Plan) -> Vec<String> {
         Action::Move { .. } => "move",
         Action::CreateSpecial { .. } => "special",
         Action::CreateLink { .. } => "link",
+        Action::Wipe { .. } => "wipe",
     };
     plan.changes.iter().map(|it| format!("{} {}", it.path, verb(&it.action))).collect()
 }

@@ -415,6 +415,19 @@ impl EditFs for ModelEditor {
         Ok(())
     }
 
+    fn wipe(&mut self, file: Node, at: u64) -> Result<(), FsError> {
+        let node = self.model.nodes.get_mut(&file).ok_or(FsError::NotFound)?;
+        let content = match &mut node.content {
+            Content::File(content) => content,
+            Content::Directory(_) => return Err(FsError::IsADirectory),
+            _ => return Err(FsError::unsupported("not a regular file")),
+        };
+        let mut bytes = content.to_vec();
+        bytes.iter_mut().skip(at as usize).for_each(|byte| *byte = 0);
+        *content = bytes.into();
+        Ok(())
+    }
+
     fn remove(&mut self, dir: Node, name: &[u8]) -> Result<(), FsError> {
         let node = self.model.lookup(dir, name)?.ok_or(FsError::NotFound)?;
         if self.model.names(node).is_ok_and(|names| !names.is_empty()) {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::fmt::{self, Debug, Display};
 
 use super::VerifyLevel;
-use super::expected::Expected;
+use super::expected::{Expected, Update};
 use super::witness::{self, Own, Witness};
-use crate::fs::{FsError, Judge, Kind, MetaChange, NewMeta, Node, Stat, Timestamp, Xattr};
+use crate::fs::{FsError, Judge, Kind, NewMeta, Node, ReadFs, Stat, Timestamp, Xattr};
 use crate::operation::{Action, Content};
 use crate::path::{GuestPath, escape};
 
@@ -15,6 +15,12 @@ const FINDINGS: usize = 100;
 
 /// How deep a tree is walked: `PATH_MAX` (4096) bytes name no deeper directory.
 const DEPTH: usize = 2048;
+
+/// The longest file of which the independent reader, too, reads what became zero.
+const READ_TWICE: u64 = 64 << 20;
+
+/// How much of a wiped file is compared at most: a swap area's header has no more.
+const HEAD: u64 = 1 << 20;
 
 /// Something that is not as the plan says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,7 +241,7 @@ impl Comparer<'_> {
 
     fn is_new(&self, path: &GuestPath) -> bool {
         self.expected.action(path).is_some_and(|action| {
-            !matches!(action, Action::Update { .. } | Action::Remove { .. } | Action::Move { .. })
+            Update::of(action).is_none() && !matches!(action, Action::Remove { .. })
         })
     }
 
@@ -281,7 +287,7 @@ impl Comparer<'_> {
     fn sibling(&mut self, path: &GuestPath, old: Node, new: Node) {
         self.out.paths += 1;
         if let Some(update) = self.expected.shared.get(&old) {
-            return self.updated(path, update.content.as_ref(), &update.meta);
+            return self.updated(path, update);
         }
         self.same_node(path, old, new);
         self.metadata(path, old, new);
@@ -396,12 +402,12 @@ impl Comparer<'_> {
                 }
             }
             Action::CreateLink { to, .. } => self.linked(path, to),
-            Action::Update { content, meta, .. } | Action::Move { content, meta, .. } => {
+            Action::Update { .. } | Action::Wipe { .. } | Action::Move { .. } => {
                 // Under another of its names the same file may be changed as well.
                 let node = self.before.own.find(&self.origin(path)).ok().flatten();
                 match node.and_then(|node| self.expected.shared.get(&node)) {
-                    Some(update) => self.updated(path, update.content.as_ref(), &update.meta),
-                    None => self.updated(path, content.as_ref(), meta),
+                    Some(update) => self.updated(path, update),
+                    None => self.updated(path, &Update::of(action).unwrap_or_default()),
                 }
             }
         }
@@ -480,7 +486,9 @@ impl Comparer<'_> {
         }
     }
 
-    fn updated(&mut self, path: &GuestPath, content: Option<&Content>, meta: &MetaChange) {
+    fn updated(&mut self, path: &GuestPath, update: &Update) {
+        let Update { content, wiped_from, meta } = update;
+        let content = content.as_ref();
         match self.both(path, &|judge, path| judge.stat(path)?.ok_or(FsError::NotFound)) {
             Ok((old, new)) => {
                 self.differs(path, "the kind", &old.kind, &new.kind);
@@ -510,12 +518,16 @@ impl Comparer<'_> {
             Ok(found) => found,
             Err(error) => return self.find(path, format_args!("our own reader: {error}")),
         };
-        match content {
-            Some(content) => self.content(path, content),
-            None if old_stat.kind == Kind::File => self.same_content(path),
-            None => {}
-        }
         let Some((new, new_stat)) = self.own_after(path) else { return };
+        match (content, wiped_from) {
+            (Some(content), _) => self.content(path, content),
+            (None, Some(from)) => {
+                self.differs(path, "the storage", &old_stat.allocated, &new_stat.allocated);
+                self.wiped(path, *from, old, new);
+            }
+            (None, None) if old_stat.kind == Kind::File => self.same_content(path),
+            (None, None) => {}
+        }
         self.differs(path, "the kind", &old_stat.kind, &new_stat.kind);
         self.same_node(path, old, new);
         if !self.unix {
@@ -545,6 +557,49 @@ impl Comparer<'_> {
         }
     }
 
+    /// A file that is zero from a byte on. A swap file has gigabytes of that, which only our own
+    /// reader can pass over; the independent one reads the others.
+    fn wiped(&mut self, path: &GuestPath, from: u64, old: Node, new: Node) {
+        let (before, after) = (self.before.own.fs, self.after.own.fs);
+        let head = |fs: &dyn ReadFs, node| {
+            let mut head = vec![0; usize::try_from(from.min(HEAD)).unwrap_or(0)];
+            let read = fs.read_at(node, 0, &mut head)?;
+            head.truncate(read);
+            Ok::<_, FsError>(head)
+        };
+        match (head(before, old), head(after, new)) {
+            (Ok(old), Ok(new)) if old == new => {}
+            (Ok(_), Ok(_)) => self.find(path, "what was to stay of the content changed"),
+            (Err(error), _) | (_, Err(error)) => {
+                self.find(path, format_args!("the content cannot be read: {error}"));
+            }
+        }
+        match after.is_zero(new, from) {
+            Ok(true) => {}
+            Ok(false) => self.find(path, "the content is not zero where it was to be"),
+            Err(error) => self.find(path, format_args!("the content cannot be read: {error}")),
+        }
+        let size = after.stat(new).map_or(u64::MAX, |stat| stat.size);
+        if size > READ_TWICE {
+            self.out.own_looks += 1;
+            return;
+        }
+        let zero = self.after(&|judge| {
+            let (mut at, mut zero) = (0, true);
+            judge.read(path, &mut |piece| {
+                let skip = from.saturating_sub(at).min(piece.len() as u64) as usize;
+                zero &= piece[skip..].iter().all(|&byte| byte == 0);
+                at += piece.len() as u64;
+            })?;
+            Ok(zero && at == size)
+        });
+        match zero {
+            Ok(true) => {}
+            Ok(false) => self.find(path, "the content is not zero where it was to be"),
+            Err(error) => self.find(path, format_args!("the content cannot be read: {error}")),
+        }
+    }
+
     fn same_content(&mut self, path: &GuestPath) {
         match self.both(path, &|judge, path| witness::content(judge, path)) {
             Ok((old, new)) if old == new => {}
@@ -568,7 +623,7 @@ impl Comparer<'_> {
     fn unchanged(&mut self, path: &GuestPath, old: Node, new: Node) {
         self.out.paths += 1;
         if let Some(update) = self.expected.shared.get(&old) {
-            return self.updated(path, update.content.as_ref(), &update.meta);
+            return self.updated(path, update);
         }
         self.same_node(path, old, new);
         self.metadata(path, old, new);

@@ -12,19 +12,36 @@ use crate::path::GuestPath;
 pub(super) struct Update {
     /// Its new content, where it gets one.
     pub(super) content: Option<Content>,
+    /// The byte from which on its content becomes zero, where it does.
+    pub(super) wiped_from: Option<u64>,
     /// Its metadata that changes.
     pub(super) meta: MetaChange,
 }
 
 impl Update {
+    /// What an action makes of an object that stays; `None` where it does not.
+    pub(super) fn of(action: &Action) -> Option<Self> {
+        match action {
+            Action::Update { content, meta, .. } | Action::Move { content, meta, .. } => {
+                Some(Self { content: content.clone(), wiped_from: None, meta: meta.clone() })
+            }
+            Action::Wipe { from, meta, .. } => {
+                Some(Self { content: None, wiped_from: Some(*from), meta: meta.clone() })
+            }
+            _ => None,
+        }
+    }
+
     /// This update and then another one, as when a file is changed under two of its names.
-    fn then(&mut self, content: Option<&Content>, meta: &MetaChange) {
+    fn then(&mut self, other: Self) {
+        let Self { content, wiped_from, meta } = other;
+        self.wiped_from = wiped_from.or(self.wiped_from);
         let mtime = match content {
             // New content sets the time, whatever was set before.
             Some(_) => meta.mtime,
             None => meta.mtime.or(self.meta.mtime),
         };
-        self.content = content.cloned().or(self.content.take());
+        self.content = content.or(self.content.take());
         self.meta = MetaChange {
             mode: meta.mode.or(self.meta.mode),
             uid: meta.uid.or(self.meta.uid),
@@ -67,7 +84,7 @@ impl<'a> Expected<'a> {
         let mut renamed_in: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let renamed = actions
             .iter()
-            .filter(|(_, action)| !matches!(action, Action::Update { .. }))
+            .filter(|(_, action)| !matches!(action, Action::Update { .. } | Action::Wipe { .. }))
             .map(|(path, _)| *path);
         for path in renamed.chain(&left) {
             if let Some(dir) = path.parent() {
@@ -80,15 +97,14 @@ impl<'a> Expected<'a> {
     /// Finds the files with several names among those that are updated.
     pub(super) fn look_for_shared(&mut self, before: &Own<'_>) {
         for (path, action) in &self.actions {
-            if let Action::Update { content, meta, .. } | Action::Move { content, meta, .. } =
-                action
+            if let Some(update) = Update::of(action)
                 && let Some(origin) = self.origin(path)
                 && let Ok(Some(node)) = before.find(&origin)
                 && let Ok(stat) = before.fs.stat(node)
                 && stat.links > 1
                 && stat.kind != Kind::Directory
             {
-                self.shared.entry(node).or_default().then(content.as_ref(), meta);
+                self.shared.entry(node).or_default().then(update);
             }
         }
     }
@@ -156,7 +172,7 @@ impl<'a> Expected<'a> {
                 ) => {
                     names.insert(name.to_vec());
                 }
-                Some(Action::Update { .. }) => {}
+                Some(Action::Update { .. } | Action::Wipe { .. }) => {}
             }
         }
         names.into_iter().collect()

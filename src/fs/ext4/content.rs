@@ -88,6 +88,36 @@ pub fn read_mapped(
     Ok(())
 }
 
+/// Whether a regular file's content is all zero from byte `at` on. What the device knows to be zero
+/// is not read.
+///
+/// # Errors
+/// As [`read_at`].
+pub fn is_zero(source: &dyn Source, inode: &Inode, at: u64) -> Result<bool, FsError> {
+    // Asks for no byte, and refuses what cannot be read.
+    read_at(source, inode, at, &mut [])?;
+    let size = inode.size(source.superblock());
+    if inode.has_flag(inode::INLINE_DATA) {
+        let content = inline(source, inode)?;
+        let at = usize::try_from(at).unwrap_or(usize::MAX).min(content.len());
+        return Ok(content[at..].iter().all(|&byte| byte == 0));
+    }
+    let block_size = u64::from(source.superblock().block_size());
+    let mut result = Ok(true);
+    map::walk(source, inode, at / block_size..size.div_ceil(block_size), &mut |mapped| {
+        let Mapped::Run(run) = mapped else { return ControlFlow::Continue(()) };
+        let start = (run.logical * block_size).max(at);
+        let stop = ((run.logical + run.blocks) * block_size).min(size);
+        if !run.written || start >= stop {
+            return ControlFlow::Continue(());
+        }
+        let from = run.physical * block_size + (start - run.logical * block_size);
+        result = source.is_zero(from, stop - start);
+        if matches!(result, Ok(true)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    result
+}
+
 /// Content kept in the inode, `i_size` bytes.
 ///
 /// # Errors

@@ -47,7 +47,11 @@ pub const DRIVER: FsDriver = FsDriver {
     judge: Some(judge::judge),
     judge_name: "ext4-view",
     check: Some(check::check),
-    uuid: Some(UuidChange { fixed: uuid::fixed, made_of: uuid::made_of, set: uuid::set }),
+    uuid: Some(UuidChange {
+        fixed: uuid::fixed,
+        made_of: crate::fs::uuid::made_of,
+        set: uuid::set,
+    }),
 };
 
 /// Opens a filesystem for reading.

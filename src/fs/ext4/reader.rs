@@ -121,6 +121,10 @@ impl<S: Source> ReadFs for Ext4<S> {
         content::read_at(&self.source, &self.inode(file)?, at, dst)
     }
 
+    fn is_zero(&self, file: Node, at: u64) -> Result<bool, FsError> {
+        content::is_zero(&self.source, &self.inode(file)?, at)
+    }
+
     fn link_target(&self, link: Node) -> Result<Vec<u8>, FsError> {
         content::link_target(&self.source, &self.inode(link)?)
     }
@@ -164,12 +168,5 @@ pub fn uuid_text(uuid: [u8; 16]) -> Option<String> {
     if uuid == [0; 16] {
         return None;
     }
-    let mut text = String::with_capacity(36);
-    for (at, byte) in uuid.iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    Some(text)
+    Some(crate::fs::uuid::text(uuid))
 }

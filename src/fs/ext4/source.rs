@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::group::{GroupDescriptor, descriptor_at};
 use super::inode::Inode;
 use super::superblock::Superblock;
-use crate::block::ReadBlocks;
+use crate::block::{ReadBlocks, reads_as_zero};
 use crate::fs::FsError;
 
 /// The filesystem's state as the reader sees it.
@@ -23,6 +23,9 @@ pub trait Source: Send + Sync {
 
     /// Bytes of file content, by byte offset in the filesystem. Not cached.
     fn content(&self, at: u64, dst: &mut [u8]) -> Result<(), FsError>;
+
+    /// Whether bytes of file content are all zero, by byte offset in the filesystem.
+    fn is_zero(&self, at: u64, len: u64) -> Result<bool, FsError>;
 
     /// A group's descriptor.
     fn group(&self, group: u32) -> Result<GroupDescriptor, FsError>;
@@ -131,6 +134,10 @@ impl Source for DeviceSource {
 
     fn content(&self, at: u64, dst: &mut [u8]) -> Result<(), FsError> {
         Ok(self.device.read_at(at, dst)?)
+    }
+
+    fn is_zero(&self, at: u64, len: u64) -> Result<bool, FsError> {
+        Ok(reads_as_zero(&*self.device, at, len)?)
     }
 
     fn group(&self, group: u32) -> Result<GroupDescriptor, FsError> {

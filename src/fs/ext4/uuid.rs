@@ -23,8 +23,7 @@ use super::source::{DeviceSource, Source};
 use super::superblock::{STATE_VALID, SUPERBLOCK_AT, Superblock};
 use super::xattr;
 use crate::block::{Extent, WriteBlocks, is_zero};
-use crate::bytes;
-use crate::fs::{FsError, FsInfo, Kind};
+use crate::fs::{FsError, FsInfo, Kind, uuid};
 
 /// How much of an inode table is held at a time.
 const TABLE_CHUNK: u64 = 256 << 10;
@@ -52,8 +51,8 @@ pub(super) fn fixed(info: &FsInfo) -> Option<String> {
 /// `Unsupported` where the UUID is [`fixed`], the text is none, or the filesystem is not to be
 /// edited; `Corrupt` where a checksum is wrong already.
 pub(super) fn set(device: &Arc<dyn WriteBlocks>, uuid: &str) -> Result<(), FsError> {
-    let uuid =
-        parse(uuid).ok_or_else(|| FsError::unsupported(format!("'{uuid}' is no UUID of ext4")))?;
+    let wrong = || FsError::unsupported(format!("'{uuid}' is no UUID of ext4"));
+    let uuid = uuid::parse(uuid).ok_or_else(wrong)?;
     let old = Superblock::read(&**device)?;
     if let Some(reason) = old.uneditable() {
         return Err(FsError::Unsupported(reason));
@@ -92,21 +91,6 @@ pub(super) fn set(device: &Arc<dyn WriteBlocks>, uuid: &str) -> Result<(), FsErr
     change.write_descriptors(&descriptors)?;
     change.write_superblocks()?;
     Ok(device.flush()?)
-}
-
-/// The 16 bytes of a UUID's text.
-fn parse(text: &str) -> Option<[u8; 16]> {
-    let digits: Vec<u8> = text.bytes().filter(|&byte| byte != b'-').collect();
-    let dashes = [8, 13, 18, 23].iter().all(|&at| text.as_bytes().get(at) == Some(&b'-'));
-    if text.len() != 36 || digits.len() != 32 || !dashes {
-        return None;
-    }
-    let mut uuid = [0; 16];
-    for (byte, pair) in uuid.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).ok()?;
-        *byte = u8::from_str_radix(pair, 16).ok().filter(|_| !pair.starts_with('+'))?;
-    }
-    Some(uuid)
 }
 
 /// A change of the UUID under way: what is on the device has the old checksums where nothing was
@@ -385,12 +369,4 @@ impl Change<'_> {
         }
         Ok(self.device.write_at(SUPERBLOCK_AT, &self.new.to_bytes())?)
     }
-}
-
-/// A UUID of version 4 (RFC 9562) made of 16 random bytes.
-pub(super) fn made_of(random: &[u8; 32]) -> String {
-    let mut uuid: [u8; 16] = bytes::array(random, 0).unwrap_or_default();
-    uuid[6] = uuid[6] & 0x0f | 0x40;
-    uuid[8] = uuid[8] & 0x3f | 0x80;
-    super::reader::uuid_text(uuid).unwrap_or_default()
 }

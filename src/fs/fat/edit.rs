@@ -431,6 +431,27 @@ impl EditFs for Editor {
         Ok(node)
     }
 
+    fn wipe(&mut self, file: Node, at: u64) -> Result<(), FsError> {
+        if file == ROOT {
+            return Err(FsError::IsADirectory);
+        }
+        let short = self.fat.short(file)?;
+        if short.is_directory() {
+            return Err(FsError::IsADirectory);
+        }
+        let geometry = &self.fat.geometry;
+        let first = short.cluster(self.fat.wide());
+        let mut start = 0;
+        for cluster in self.fat.chain(first, u64::from(geometry.clusters))? {
+            let keep = at.saturating_sub(start).min(geometry.cluster);
+            if keep < geometry.cluster {
+                self.device.zero(geometry.cluster_at(cluster) + keep, geometry.cluster - keep)?;
+            }
+            start += geometry.cluster;
+        }
+        Ok(())
+    }
+
     fn replace_from(&mut self, file: Node, size: u64, source: Source<'_>) -> Result<(), FsError> {
         if file == ROOT {
             return Err(FsError::IsADirectory);

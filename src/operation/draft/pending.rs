@@ -49,6 +49,11 @@ pub(super) enum After {
         device: (u32, u32),
         owned: Owned,
     },
+    /// A regular file, zero from a byte on.
+    Wiped {
+        from: u64,
+        owned: Owned,
+    },
     /// What is there now, with this owner and mode.
     Same {
         kind: Kind,
@@ -60,7 +65,7 @@ impl After {
     pub(super) fn kind(&self) -> Option<Kind> {
         match self {
             Self::Absent => None,
-            Self::File { .. } => Some(Kind::File),
+            Self::File { .. } | Self::Wiped { .. } => Some(Kind::File),
             Self::Directory { .. } => Some(Kind::Directory),
             Self::Symlink { .. } => Some(Kind::Symlink),
             Self::Special { kind, .. } | Self::Same { kind, .. } => Some(*kind),
@@ -74,6 +79,7 @@ impl After {
             | Self::Directory { owned }
             | Self::Symlink { owned, .. }
             | Self::Special { owned, .. }
+            | Self::Wiped { owned, .. }
             | Self::Same { owned, .. } => Some(*owned),
         }
     }
@@ -81,7 +87,7 @@ impl After {
     /// Whether what is on the disk stays the same object.
     pub(super) fn keeps(&self, original: &Original) -> bool {
         match self {
-            Self::Same { .. } => true,
+            Self::Same { .. } | Self::Wiped { .. } => true,
             Self::File { .. } => original.stat.kind == Kind::File,
             Self::Absent | Self::Directory { .. } | Self::Symlink { .. } | Self::Special { .. } => {
                 false
@@ -96,6 +102,7 @@ impl After {
             | Self::Directory { owned }
             | Self::Symlink { owned, .. }
             | Self::Special { owned, .. }
+            | Self::Wiped { owned, .. }
             | Self::Same { owned, .. } => *owned = new,
         }
         self
@@ -161,7 +168,7 @@ impl Pending {
                 None => return Ok(None),
             },
         };
-        let removes = !matches!(action, Action::Update { .. });
+        let removes = !matches!(action, Action::Update { .. } | Action::Wipe { .. });
         let survey = self.original.filter(|_| !self.left).and_then(|original| original.survey);
         let shared = survey.filter(|_| removes).map(|survey| survey.shared).unwrap_or_default();
         Ok(Some(Proposal {
@@ -190,7 +197,7 @@ impl Pending {
             xattrs: xattrs.clone(),
         };
         match &self.after {
-            After::Absent | After::Same { .. } => None,
+            After::Absent | After::Wiped { .. } | After::Same { .. } => None,
             After::File { content, owned } => Some(Action::CreateFile {
                 content: content.clone().unwrap_or_else(|| Vec::new().into()),
                 meta: meta(owned),
@@ -301,6 +308,12 @@ impl Pending {
                 let action = Action::Remove { kind: stat.kind, nodes, bytes };
                 Ok(Some((action, digest, Objects::among(nodes, directories))))
             }
+            After::Wiped { from, .. } => {
+                let bytes = stat.size.saturating_sub(*from);
+                let meta = self.meta(original, false)?;
+                let action = Action::Wipe { from: *from, bytes, meta };
+                Ok(Some((action, before::of_node(fs, place.node)?, Objects::one(stat.kind))))
+            }
             After::Same { .. } => update(None),
             After::File { content, .. } if stat.kind == Kind::File && self.group.is_none() => {
                 let content = match content {
@@ -369,6 +382,6 @@ impl Proposal {
 
     /// Whether it changes a file that stays the same object.
     pub(super) fn is_update(&self) -> bool {
-        matches!(self.action, Action::Update { .. })
+        matches!(self.action, Action::Update { .. } | Action::Wipe { .. })
     }
 }

@@ -271,6 +271,6 @@ fn takes_away(action: &Action) -> bool {
         | Action::CreateSpecial { replaces, .. }
         | Action::CreateLink { replaces, .. }
         | Action::Move { replaces, .. } => replaces.is_some_and(|it| it.kind == Kind::Directory),
-        Action::Update { .. } => false,
+        Action::Update { .. } | Action::Wipe { .. } => false,
     }
 }

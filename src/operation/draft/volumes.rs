@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Draft;
 use crate::fs::ReadFs;
+use crate::guest::Swap;
 use crate::operation::action::VolumeAction;
 use crate::operation::volumes::{VolumeFacts, Volumes};
 use crate::path::GuestPath;
@@ -78,6 +79,14 @@ impl Draft<'_> {
         let mounts = self.guest.tree.mounts().iter();
         let mut at = mounts.filter(|it| it.volume == *volume).map(|it| it.at.clone());
         at.next().unwrap_or_default()
+    }
+
+    /// The swap areas that fill volumes of this guest.
+    pub fn swap_volumes(&self) -> Vec<(VolumeId, Swap)> {
+        let Surroundings { volumes, owners, guest } = self.around;
+        let mine = |it: &&VolumeFacts| owners.get(&it.volume) == Some(&guest);
+        let swap = |it: &VolumeFacts| Some((it.volume.clone(), it.swap.clone()?));
+        volumes.all.iter().filter(mine).filter_map(swap).collect()
     }
 
     /// The filesystems of the disk that no guest mounts.

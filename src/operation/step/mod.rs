@@ -29,6 +29,7 @@ mod timezone;
 mod touch;
 mod truncate;
 mod upload;
+mod wipe_swap;
 mod write;
 
 use std::fmt;
@@ -88,6 +89,7 @@ pub const VERBS: &[Verb] = &[
     timezone::VERB,
     keymap::VERB,
     fs_uuid::VERB,
+    wipe_swap::VERB,
     scan::VERB,
 ];
 
@@ -170,6 +172,8 @@ pub enum StepError {
     TooMany(usize),
     /// A file of the host cannot be brought along.
     Host(String),
+    /// A swap area holds a suspended system: which, and what that means.
+    Suspended(String, &'static str),
     /// A password cannot be hashed.
     Password(String),
     /// The tables to search files with cannot be made.
@@ -200,6 +204,7 @@ impl fmt::Display for StepError {
                 write!(f, "{path}: the edit matches its own result; write it so that it does not")
             }
             Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
+            Self::Suspended(what, why) => write!(f, "{what}: {why}"),
             Self::Host(why) | Self::Password(why) => f.write_str(why),
             Self::Scanner(why) => write!(f, "the tables to search with: {why}"),
         }

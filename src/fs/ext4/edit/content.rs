@@ -93,6 +93,29 @@ impl Store {
         Ok(())
     }
 
+    /// Zeroes content from byte `at` on; the map stays. Blocks that read as zeroes anyway are not
+    /// looked at: they stay unwritten.
+    pub(super) fn wipe_content(&self, inode: &Inode, at: u64) -> Result<(), FsError> {
+        let block_size = self.block_len() as u64;
+        let mut result = Ok(());
+        map::walk(self, inode, at / block_size..u64::MAX, &mut |mapped| {
+            let Mapped::Run(run) = mapped else { return ControlFlow::Continue(()) };
+            let start = (run.logical * block_size).max(at);
+            let stop = (run.logical + run.blocks) * block_size;
+            let own = self.is_metadata(run.physical, run.blocks);
+            result = match start < stop {
+                _ if own => Err(inode.corrupt("block map", "it holds the filesystem's own blocks")),
+                true => {
+                    let from = run.physical * block_size + (start - run.logical * block_size);
+                    self.device.zero(from, stop - start).map_err(Into::into)
+                }
+                false => Ok(()),
+            };
+            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        result
+    }
+
     /// Changes how much storage an inode takes.
     fn charge(&self, inode: &mut Inode, taken: u64, freed: u64) -> Result<(), FsError> {
         let before = inode.allocated(&self.superblock);

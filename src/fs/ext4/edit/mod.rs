@@ -23,7 +23,7 @@ use std::sync::Arc;
 use self::directory::Directory;
 use self::store::Store;
 use super::features::incompat;
-use super::inode::{ENCRYPT, ROOT, Time, VERITY, file_type_of_kind};
+use super::inode::{ENCRYPT, INLINE_DATA, ROOT, Time, VERITY, file_type_of_kind};
 use super::journal;
 use super::reader::Ext4;
 use super::superblock::Superblock;
@@ -157,6 +157,20 @@ impl EditFs for Editor {
         inode.set_time(Time::Change, store.now());
         store.put_inode(inode);
         Ok(())
+    }
+
+    fn wipe(&mut self, file: Node, at: u64) -> Result<(), FsError> {
+        let store = self.store();
+        let inode = store.inode(self.number(file)?)?;
+        match inode.kind() {
+            Some(Kind::File) if !inode.has_flag(ENCRYPT | VERITY | INLINE_DATA) => {}
+            Some(Kind::Directory) => return Err(FsError::IsADirectory),
+            _ => {
+                let what = "wiping what is no plain file in blocks of its own";
+                return Err(FsError::unsupported(what));
+            }
+        }
+        store.wipe_content(&inode, at)
     }
 
     fn remove(&mut self, dir: Node, name: &[u8]) -> Result<(), FsError> {

@@ -244,6 +244,10 @@ impl Source for Store {
         self.on_disk.content(at, dst)
     }
 
+    fn is_zero(&self, at: u64, len: u64) -> Result<bool, FsError> {
+        self.on_disk.is_zero(at, len)
+    }
+
     fn group(&self, group: u32) -> Result<GroupDescriptor, FsError> {
         self.state().groups.descriptor(group)
     }
