@@ -663,3 +663,20 @@ fn a_new_file_is_what_its_name_says_and_no_more_readable_than_the_source() {
     let (_, error) = place.expect("seal image.qcow2 --output pipe --force", 1);
     assert!(error.contains("--force replaces regular files only"), "{error}");
 }
+
+#[test]
+fn the_readmes_first_output_is_the_programs() {
+    let place = Place::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_sysprep-rs"))
+        .args(["seal", "fixtures/images/debian-mini.qcow2", "--output"])
+        .arg(place.path("sealed.qcow2"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // The last lines tell of the host: how it allocates, and how fast it is.
+    let (said, of_the_host) =
+        text.split_once(place.path("sealed.qcow2").to_str().unwrap()).unwrap();
+    assert_eq!(of_the_host.lines().count(), 2, "{text}");
+    assert!(include_str!("../README.md").contains(said), "README.md shows another output: {text}");
+}

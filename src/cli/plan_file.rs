@@ -1,7 +1,9 @@
 //! Plans as files: saved by `audit`, applied by `seal`, and planned again to prove the result.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sysprep_rs::image::Image;
@@ -33,7 +35,13 @@ pub(crate) fn save(plan: &Plan, file: &Path, image: &Image) -> Result<(), Failur
         );
         return Err(Failure::at(file, problem));
     }
-    fs::write(file, json).map_err(|it| Failure::at(file, it))
+    // It holds what files are going to: password hashes, keys.
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+        .open(file)
+        .and_then(|mut file| file.write_all(json.as_bytes()))
+        .map_err(|it| Failure::at(file, it))
 }
 
 /// Whether nothing but a plan is lost where a plan is written: what is no regular file loses

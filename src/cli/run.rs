@@ -58,6 +58,8 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     // Before the report, so that a failure is the only thing that is said.
     if let Some(file) = &args.save_plan {
         plan_file::save(&plan, file, &opened.image)?;
+        // Who applies the plan has only their hashes.
+        tell_drawn(&args.customize, &file.display());
     }
     let attention = Attention::of_audit(&report, &opened.image);
     say(&report, Some(&opened), &args.say)?;
@@ -69,6 +71,13 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
         }
     }
     Ok(attention.code())
+}
+
+/// Tells the passwords that were drawn, once they are in what is kept.
+fn tell_drawn(customize: &CustomizeArgs, place: &dyn std::fmt::Display) {
+    for (user, password) in customize.drawn() {
+        out::note(format_args!("sysprep-rs: {place}: the password of {user} is {password}"));
+    }
 }
 
 /// The operation that removes users.
@@ -322,9 +331,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let attention = Attention::of_seal(&report, &opened.image, output.is_some());
     report.sealed = Some(sealed(&committed, output.as_ref(), not_proved));
     let place = report.place().to_owned();
-    for (user, password) in args.customize.drawn() {
-        out::note(format_args!("sysprep-rs: {place}: the password of {user} is {password}"));
-    }
+    tell_drawn(&args.customize, &place);
     let lost = |it| Failure::new(format!("{place} is sealed, but the report is lost: {it}"));
     if let (true, Some(sealed)) = (args.say.digest, &mut report.sealed) {
         let path = output.as_ref().map_or(&opened.path, |it| &it.path).clone();

@@ -187,6 +187,10 @@ impl HostContent {
 
     fn source(&self) -> Result<ContentSource<'_>, FsError> {
         let mut file = open(&self.file).map_err(|error| self.failed(error))?;
+        // What begins the file is all of it: what a tar file holds has a header before.
+        if self.at == 0 && file.metadata().is_ok_and(|now| now.len() != self.length) {
+            return Err(self.failed(CHANGED));
+        }
         file.seek(SeekFrom::Start(self.at)).map_err(|error| self.failed(error))?;
         let read = move |dst: &mut [u8]| {
             file.read_exact(dst).map_err(|error| match error.kind() {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use super::{Place, root_filesystem};
@@ -290,6 +291,16 @@ fn passwords_are_set_and_told_nowhere_but_where_they_were_drawn() {
     // With SOURCE_DATE_EPOCH, which the tests set, equal runs give equal bytes.
     assert!(fs::read(place.path("a.qcow2")).unwrap() == fs::read(place.path("b.qcow2")).unwrap());
 
+    // A plan has the hash alone, so the password is told when it is saved.
+    fs::copy(place.image(), place.path("planned.qcow2")).unwrap();
+    let (_, error) =
+        place.expect("audit -q --password admin:random --save-plan drawn.json planned.qcow2", 3);
+    let (_, drawn) = error.split_once("the password of admin is ").unwrap();
+    let drawn = drawn.lines().next().unwrap();
+    place.expect("seal -q --plan drawn.json planned.qcow2", 0);
+    let admin = hash_of(&place, "planned.qcow2", "admin");
+    assert_eq!(crypt(drawn, &admin), admin);
+
     let (_, error) =
         place.expect("seal -q --password admin:random --root-password locked image.qcow2", 0);
     let (_, drawn) = error.trim().split_once("the password of admin is ").unwrap();
@@ -374,7 +385,7 @@ fn flags_that_work_on_each_others_results_are_done_and_that_is_said() {
 
 #[test]
 fn files_of_the_host_come_along() {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+    use std::os::unix::fs::{MetadataExt as _, symlink};
     let place = Place::new();
     let write = |name: &str, content: &[u8], mode: u32| {
         fs::write(place.path(name), content).unwrap();
@@ -446,6 +457,8 @@ fn a_file_that_changed_since_the_plan_leaves_the_image_as_it_is() {
     let words = ["--upload=large:/opt", "--upload=small:/opt", "--save-plan=plan.json"];
     seal(&place, &[&["audit"][..], &words].concat(), 3);
     let plan = fs::read_to_string(place.path("plan.json")).unwrap();
+    // What files are going to hold is nobody else's.
+    assert_eq!(fs::metadata(place.path("plan.json")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(plan.len() < 200_000 && plan.contains("what is small"), "{} bytes", plan.len());
     let named = format!("\"host-file\": \"{}\"", place.path("large").display());
     assert!(plan.contains(&named), "{plan}");
@@ -453,7 +466,8 @@ fn a_file_that_changed_since_the_plan_leaves_the_image_as_it_is() {
     let before = fs::read(place.image()).unwrap();
     let mut other = content.clone();
     other[5 << 19] ^= 1;
-    for now in [&other[..], &other[..1000]] {
+    let longer = [&content[..], b"more"].concat();
+    for now in [&other[..], &other[..1000], &longer[..]] {
         fs::write(place.path("large"), now).unwrap();
         let (_, error) = seal(&place, &["seal", "--plan=plan.json"], 1);
         assert!(error.contains("/large of the host: it changed since the plan"), "{error}");
