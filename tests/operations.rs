@@ -3,6 +3,7 @@
 mod accounts;
 mod firstboot;
 mod golden;
+mod privileges;
 pub(crate) mod sample;
 mod schema;
 mod seed;

@@ -23,6 +23,7 @@ mod copying;
 mod follow;
 mod moving;
 mod pending;
+mod privileges;
 mod removal;
 mod search;
 mod volumes;

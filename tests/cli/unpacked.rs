@@ -180,6 +180,7 @@ fn what_is_no_tar_file_is_refused_in_a_line() {
     let whole = fs::read(&tar).unwrap();
     fs::write(at("cut.tar"), &whole[..2000]).unwrap();
     fs::write(at("cut2.tar"), &whole[..300]).unwrap();
+    fs::write(at("cut3.tar"), &whole[..512 + 5000]).unwrap();
     let mut damaged = whole.clone();
     damaged[5632..5640].copy_from_slice(b"nonsense");
     fs::write(at("damaged.tar"), &damaged).unwrap();
@@ -196,6 +197,7 @@ fn what_is_no_tar_file_is_refused_in_a_line() {
     for (file, part) in [
         ("cut.tar", "byte 0: the file ends in this member"),
         ("cut2.tar", "no tar file"),
+        ("cut3.tar", "byte 0: the file ends in this member"),
         ("damaged.tar", "byte 5632: no header of a tar file"),
         ("text.tar", "no tar file"),
         ("packed.tar.gz", "compressed by gzip; unpack it"),

@@ -202,3 +202,12 @@ fn a_seed_that_is_wrong_is_told_where_the_step_stands() {
     let (plan, _) = sealed(Sample::new(GUEST), &with_steps(&unchecked));
     assert!(changes(&plan).contains(&format!("{FOLDER}/user-data file")));
 }
+
+/// What a link leads to would become root's alone: here every account's `/etc`.
+#[test]
+fn a_seed_does_not_follow_a_link_in_place_of_its_directory() {
+    let tree = format!("{GUEST}/etc/passwd = \"\"\n{FOLDER} -> /etc");
+    let (plan, _) = sealed(Sample::new(&tree), &with_steps(STEP));
+    assert_eq!(refusals(&plan), [format!("{FOLDER}: not a directory")]);
+    assert!(changes(&plan).is_empty(), "{:?}", changes(&plan));
+}

@@ -1,6 +1,6 @@
 //! One path's change while it is still growing.
 
-use super::{Extra, Owned, Target, difference};
+use super::{Extra, Owned, Target, difference, privileges};
 use crate::digest::Digest;
 use crate::fs::{FsError, Kind, MetaChange, NewMeta, Stat};
 use crate::guest::Place;
@@ -228,6 +228,12 @@ impl Pending {
             // A symlink's mode means nothing.
             meta.mode = None;
         }
+        let touched = new_content || meta != MetaChange::default();
+        let there = match touched || self.extra.is_some() {
+            true => place.xattrs()?,
+            false => Vec::new(),
+        };
+        privileges::follow(&mut meta, stat.kind, new_content, &there);
         let Some(extra) = &self.extra else { return Ok(meta) };
         if let Some(mtime) = extra.mtime
             // Names that come into a directory and go from it set its time.
@@ -237,9 +243,10 @@ impl Pending {
         {
             (meta.mtime, meta.atime) = (Some(mtime), extra.atime);
         }
-        let there = place.xattrs()?;
+        // What is asked for comes after what follows by itself.
+        meta.xattrs.retain(|(name, _)| extra.xattrs.iter().all(|it| it.name != *name));
         let other = extra.xattrs.iter().filter(|it| !there.contains(it));
-        meta.xattrs = other.map(|it| (it.name.clone(), Some(it.value.clone()))).collect();
+        meta.xattrs.extend(other.map(|it| (it.name.clone(), Some(it.value.clone()))));
         Ok(meta)
     }
 

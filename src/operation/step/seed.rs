@@ -250,7 +250,8 @@ impl Propose for SeedStep {
         let why = "what cloud-init is told";
         // Passwords may be in it; cloud-init reads as root.
         let folder = Place::with(path(FOLDER), new::root(0o700));
-        let Some(target) = folder.target(draft, true)? else { return Ok(()) };
+        let Some(target) = folder.target(draft, false)? else { return Ok(()) };
+        // Nor a link to one: what it leads to would become root's alone.
         if target.kind.is_some_and(|kind| kind != Kind::Directory) {
             draft.refuse(&target.path, "not a directory");
             return Ok(());

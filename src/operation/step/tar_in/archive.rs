@@ -354,10 +354,9 @@ impl Reader {
 
     /// Leaves data out, up to the next header.
     fn skip(&mut self, size: u64) -> Result<(), String> {
-        let end = self.at.checked_add(size).filter(|end| *end <= self.size);
-        let end = end.ok_or("the file ends in this member")?;
-        // The last member's padding may be missing.
-        self.at = end.next_multiple_of(BLOCK).min(self.size);
+        // Its last block is filled up, so a file that ends before was cut.
+        let end = self.at.checked_add(size).and_then(|end| end.checked_next_multiple_of(BLOCK));
+        self.at = end.filter(|end| *end <= self.size).ok_or("the file ends in this member")?;
         self.file.seek(SeekFrom::Start(self.at)).map(drop).map_err(|error| error.to_string())
     }
 }
