@@ -221,3 +221,25 @@ fn what_is_no_tar_file_is_refused_in_a_line() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(3) && said.contains("no directory is there"), "{said}");
 }
+
+/// GNU tar writes both.
+#[test]
+fn a_hard_link_to_a_symlink_and_a_time_before_1970_are_unpacked() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let packed = guest.folder.path().join("packed");
+    fs::create_dir_all(&packed).unwrap();
+    std::os::unix::fs::symlink("elsewhere", packed.join("one")).unwrap();
+    fs::hard_link(packed.join("one"), packed.join("two")).unwrap();
+    fs::write(packed.join("old"), "old").unwrap();
+    let then = std::time::UNIX_EPOCH - std::time::Duration::from_secs(1 << 27);
+    let times = fs::FileTimes::new().set_modified(then);
+    fs::File::options().write(true).open(packed.join("old")).unwrap().set_times(times).unwrap();
+    let tar = pack(&guest, &["--sort=name"], &["old", "one", "two"]);
+    guest.sealed(&[format!("--tar-in={tar}:/work")], true);
+    let disk = std::sync::Arc::new(Disk::from_file(&guest.image));
+    let tree = of_fs(&*(DRIVER.open)(disk).unwrap()).unwrap();
+    for at in ["/work/one", "/work/two"] {
+        assert_eq!(tree[&path(at)].target.as_deref(), Some(&b"elsewhere"[..]), "{at}");
+    }
+    assert!(tree[&path("/work/old")].mtime.is_some_and(|seconds| seconds >= 0));
+}

@@ -550,3 +550,14 @@ fn a_file_with_other_names_stays_readable() {
     let (plan, _) = sealed(Sample::new(tree), &with_steps("  - remove: [/d/two, /d/one, /e]\n"));
     assert_eq!(plan.residue, Vec::<String>::new());
 }
+
+#[test]
+fn a_link_that_leads_nowhere_is_moved_once() {
+    let operations = [with_steps("  - move: { from: /srv/link, to: /srv/moved }\n")];
+    let mut sample = Sample::new("/srv/link -> /nowhere\n");
+    let plan = sample.plan(&operations);
+    assert_eq!(refusals(&plan), [""; 0]);
+    sample.seal(&plan);
+    let again = sample.plan(&operations);
+    assert!(again.changes.is_empty() && again.refusals.is_empty(), "{:?}", refusals(&again));
+}

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::pending::After;
 use super::{Draft, Extra, New, Owned, Target};
-use crate::fs::{Kind, Node, Stat};
+use crate::fs::{Kind, Node, Stat, Timestamp};
 use crate::operation::before;
 use crate::operation::content::{Content, GuestContent};
 use crate::operation::step::StepError;
@@ -240,7 +240,8 @@ impl Draft<'_> {
             }
         }
         // Of an empty directory nothing but its time tells.
-        Ok(any || self.extra(source)?.mtime == self.extra(copy)?.mtime)
+        let time = self.extra(source)?.mtime.filter(is_kept);
+        Ok(any || time.is_none() || time == self.extra(copy)?.mtime)
     }
 
     /// What a regular file will hold.
@@ -305,7 +306,9 @@ impl Draft<'_> {
     }
 
     /// Sets times and extended attributes, where they are not so.
-    fn set_extra(&mut self, target: &Target, extra: Extra, why: &str) -> Result<(), StepError> {
+    fn set_extra(&mut self, target: &Target, mut extra: Extra, why: &str) -> Result<(), StepError> {
+        extra.mtime = extra.mtime.filter(is_kept);
+        extra.atime = extra.atime.filter(is_kept);
         let (Some(now), Some(kind)) = (self.owned(target)?, target.kind) else { return Ok(()) };
         let was = self.extra(target)?;
         let seconds = |extra: &Extra| extra.mtime.map(|it| it.seconds);
@@ -324,6 +327,12 @@ impl Draft<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a time can be set anywhere: ext4's small inodes end in 2038, and the reader that proves the
+/// result takes none before 1970. Another becomes that of the run.
+fn is_kept(time: &Timestamp) -> bool {
+    (0..=i64::from(i32::MAX)).contains(&time.seconds)
 }
 
 /// Whether a directory was met before: a hostile tree may be none.

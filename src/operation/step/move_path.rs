@@ -126,7 +126,11 @@ impl Move {
     /// that every guest has is none that was moved.
     fn is_done(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
         let Way { from, to } = &self.0;
-        let there = draft.at(to, true)?.filter(|it| it.kind.is_some());
+        // A link that leads nowhere is something, too.
+        let there = match draft.at(to, true)?.filter(|it| it.kind.is_some()) {
+            None => draft.at(to, false)?.filter(|it| it.kind.is_some()),
+            there => there,
+        };
         let done = match (there, from.name()) {
             (Some(dir), Some(name)) if draft.needed(&dir).is_some() => {
                 draft.at(&dir.path.join(name), false)?.is_some_and(|it| it.kind.is_some())

@@ -206,6 +206,8 @@ struct Members {
     all: Vec<Entry>,
     /// Files, by their names.
     files: HashMap<Vec<Vec<u8>>, usize>,
+    /// Symlinks, by their names.
+    symlinks: HashMap<Vec<Vec<u8>>, usize>,
     /// Bytes of extended attributes.
     xattrs: usize,
 }
@@ -219,6 +221,10 @@ impl Members {
         self.xattrs += xattrs.sum::<usize>();
         if self.xattrs > MAX_XATTRS {
             return Err(format!("more than {MAX_XATTRS} bytes of extended attributes"));
+        }
+        self.symlinks.remove(&entry.names);
+        if matches!(entry.body, Body::Symlink(_)) {
+            self.symlinks.insert(entry.names.clone(), self.all.len());
         }
         match entry.body {
             Body::File(_) => {
@@ -235,9 +241,14 @@ impl Members {
         Ok(())
     }
 
-    /// One more name of an earlier file.
+    /// One more name of an earlier file; of a symlink it is one like it.
     fn link(&mut self, to: &[Vec<u8>]) -> Option<Body> {
-        let first = *self.files.get(to)?;
+        let Some(&first) = self.files.get(to) else {
+            return match &self.all.get(*self.symlinks.get(to)?)?.body {
+                Body::Symlink(target) => Some(Body::Symlink(target.clone())),
+                _ => None,
+            };
+        };
         self.all.get_mut(first)?.several = true;
         Some(Body::Link(first))
     }
