@@ -62,16 +62,25 @@ impl Place {
 
     /// Runs it, wants this exit code, and gives standard output and error.
     fn expect(&self, words: &str, code: i32) -> (String, String) {
-        let output = self.run(words);
+        self.expect_words(&words.split(' ').collect::<Vec<_>>(), code)
+    }
+
+    fn expect_words(&self, words: &[&str], code: i32) -> (String, String) {
+        let output = self.run_words(words);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{words}\n{stdout}\n{stderr}");
+        assert_eq!(output.status.code(), Some(code), "{words:?}\n{stdout}\n{stderr}");
         (stdout, stderr)
     }
 
     fn json(&self, words: &str, code: i32) -> Value {
         serde_json::from_str(&self.expect(words, code).0).unwrap()
     }
+}
+
+/// Runs it on the folder's image with words that may hold spaces.
+fn seal(place: &Place, words: &[&str], code: i32) -> (String, String) {
+    place.expect_words(&[words, &["image.qcow2"]].concat(), code)
 }
 
 /// The ext4 filesystem of an image's second partition, taken out by other tools.

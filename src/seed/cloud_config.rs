@@ -25,9 +25,7 @@ pub(super) fn check(text: &str, origin: &Origin, said: &mut Said) {
         let message = format!("cloud-init takes '{first}' for '{HEADER}'");
         said.note(origin, START, message);
     }
-    for problem in &document.repeated {
-        said.wrong(origin, problem.at, &problem.message);
-    }
+    said.repeated(origin, &document);
     match document.root.value {
         Value::Map(_) => {}
         Value::Null => {

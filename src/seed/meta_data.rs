@@ -1,8 +1,7 @@
 //! meta-data: which machine it is, as NoCloud reads it.
 
-use super::said::{Origin, START, Said, utf8};
-use super::user_data::NO_TEXT;
-use super::yaml::{self, Value};
+use super::said::{Origin, START, Said};
+use super::yaml::Value;
 use crate::problem::nearest;
 
 /// What NoCloud and cloud-init look for in it; anything else is there for templates to read.
@@ -18,17 +17,7 @@ const KEYS: [&str; 7] = [
 
 pub(super) fn check(content: &[u8], said: &mut Said) {
     let origin = &Origin::default();
-    let text = match utf8(content) {
-        Ok(text) => text,
-        Err(at) => return said.wrong(origin, at, NO_TEXT),
-    };
-    let document = match yaml::parse(text) {
-        Ok(document) => document,
-        Err(problem) => return said.wrong(origin, problem.at, problem.message),
-    };
-    for problem in &document.repeated {
-        said.wrong(origin, problem.at, &problem.message);
-    }
+    let Some(document) = said.document(origin, content) else { return };
     let root = &document.root;
     if !matches!(root.value, Value::Map(_) | Value::Null) {
         let message =

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::FILE_BYTES;
 use super::gzip;
-use super::said::{Origin, START, Said, line, utf8};
-use super::user_data::{self, Kind, NO_TEXT};
+use super::said::{NO_TEXT, Origin, START, Said, line, utf8};
+use super::user_data::{self, Kind};
 
 /// Messages within messages.
 const DEPTH: usize = 10;

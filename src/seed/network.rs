@@ -1,26 +1,15 @@
 //! network-config in cloud-init's version 1, or in version 2, which is netplan's.
 
-use super::said::{Origin, START, Said, utf8};
+use super::said::{Origin, START, Said};
 use super::schema::{Finding, Kind, NETWORK_1, NETWORK_2, Schema};
-use super::user_data::NO_TEXT;
-use super::yaml::{self, Node, Value};
+use super::yaml::{Node, Value};
 
 pub(super) fn check(content: &[u8], said: &mut Said) {
     let origin = &Origin::default();
     if content.is_empty() {
         return;
     }
-    let text = match utf8(content) {
-        Ok(text) => text,
-        Err(at) => return said.wrong(origin, at, NO_TEXT),
-    };
-    let document = match yaml::parse(text) {
-        Ok(document) => document,
-        Err(problem) => return said.wrong(origin, problem.at, problem.message),
-    };
-    for problem in &document.repeated {
-        said.wrong(origin, problem.at, &problem.message);
-    }
+    let Some(document) = said.document(origin, content) else { return };
     let mut node = &document.root;
     // It may stand below a key of its own, as in /etc/netplan.
     if let Some(inner) = node.entry("network") {

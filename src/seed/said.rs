@@ -1,5 +1,6 @@
 //! What is said of a file while it is checked, and where in the file what is checked stands.
 
+use super::yaml::{self, Document};
 use crate::printable;
 use crate::problem::{At, Problem};
 
@@ -67,7 +68,30 @@ impl Said {
     pub(super) fn note(&mut self, origin: &Origin, at: At, message: impl AsRef<str>) {
         self.notes.push(origin.problem(at, message.as_ref()));
     }
+
+    /// A content as one YAML document. What is wrong with it, and every key that is given twice, is
+    /// said; `None` where there is none.
+    pub(super) fn document(&mut self, origin: &Origin, content: &[u8]) -> Option<Document> {
+        let read = utf8(content)
+            .map_err(|at| Problem::new(at, NO_TEXT))
+            .and_then(yaml::parse)
+            .map_err(|problem| self.wrong(origin, problem.at, problem.message));
+        let document = read.ok()?;
+        self.repeated(origin, &document);
+        Some(document)
+    }
+
+    /// Says which keys are given twice.
+    pub(super) fn repeated(&mut self, origin: &Origin, document: &Document) {
+        for problem in &document.repeated {
+            self.wrong(origin, problem.at, &problem.message);
+        }
+    }
 }
+
+/// Why a content that is not UTF-8 is not taken.
+pub(super) const NO_TEXT: &str =
+    "not text: what cloud-init takes is UTF-8, or packed by gzip as a whole";
 
 /// The first line's first character.
 pub(super) const START: At = At { line: 1, column: 1 };

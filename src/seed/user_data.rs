@@ -9,7 +9,7 @@ use super::cloud_config;
 use super::gzip;
 use super::jinja;
 use super::mime;
-use super::said::{Origin, START, Said, line, place, utf8};
+use super::said::{NO_TEXT, Origin, START, Said, line, place, utf8};
 use super::yaml::{self, Value};
 use crate::problem::{At, nearest};
 
@@ -115,9 +115,6 @@ pub(super) fn check(content: &[u8], said: &mut Said) {
         None => unhandled(text, &origin, said),
     }
 }
-
-pub(super) const NO_TEXT: &str =
-    "not text: what cloud-init takes is UTF-8, or packed by gzip as a whole";
 
 /// Checks a part of a known kind.
 pub(super) fn part(kind: Kind, text: &str, origin: &Origin, said: &mut Said) {

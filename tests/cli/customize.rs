@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use super::{Place, root_filesystem};
+use super::{Place, root_filesystem, seal};
 use crate::support::oracle;
 
 /// A path of the sealed image's root filesystem, as debugfs prints it with `how`.
@@ -13,15 +13,6 @@ fn debugfs(root: &std::path::Path, how: &str, path: &str) -> String {
     let command = format!("{how} \"{path}\"");
     let text = oracle::succeed("debugfs", "e2fsprogs", &["-R", &command, root.to_str().unwrap()]);
     String::from_utf8(text).unwrap()
-}
-
-fn seal(place: &Place, words: &[&str], code: i32) -> (String, String) {
-    let words: Vec<&str> = words.iter().copied().chain(["image.qcow2"]).collect();
-    let output = place.run_words(&words);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{words:?}\n{stdout}\n{stderr}");
-    (stdout, stderr)
 }
 
 #[test]

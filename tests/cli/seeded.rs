@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 
-use super::{Place, root_filesystem};
+use super::{Place, root_filesystem, seal};
 use crate::support::{cloud_init, oracle};
 
 const USER: &str = "#cloud-config\nusers: [{name: ann, passwd: '$6$abc$def'}]\nruncmd: [ls]\n";
@@ -24,15 +24,6 @@ fn tree(place: &Place) -> PathBuf {
         oracle::succeed("debugfs", "e2fsprogs", &["-R", &command, root.to_str().unwrap()]);
     }
     tree
-}
-
-fn seal(place: &Place, words: &[&str], code: i32) -> (String, String) {
-    let words: Vec<&str> = words.iter().copied().chain(["image.qcow2"]).collect();
-    let output = place.run_words(&words);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{words:?}\n{stdout}\n{stderr}");
-    (stdout, stderr)
 }
 
 fn decoded(answer: &Json, name: &str) -> String {
