@@ -1,0 +1,113 @@
+//! A guest's files as something sees them: as they are in the image, or as a run will leave them.
+
+use std::ops::ControlFlow;
+
+use super::{GuestError, Place, Tree};
+use crate::fs::Kind;
+use crate::path::GuestPath;
+
+/// How many names of one directory are listed: more than any that holds configuration.
+pub const NAMES: usize = 100_000;
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// Its path without symlinks to directories on the way.
+    pub path: GuestPath,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Length of a regular file, in bytes.
+    pub size: u64,
+}
+
+/// A guest's files, for what only reads them: whether units start, who may log in, what cloud-init
+/// would do.
+///
+/// Contract: symlinks resolve inside the guest, and one that leads nowhere or in a circle is
+/// nothing; names in a directory are sorted. Two calls see the same files.
+pub trait Files {
+    /// What is at a path, a symlink at its end not followed; `None` where nothing is.
+    ///
+    /// # Errors
+    /// The guest cannot be read there.
+    fn locate(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError>;
+
+    /// What a path leads to, a symlink at its end followed; `None` where nothing is.
+    ///
+    /// # Errors
+    /// The guest cannot be read there.
+    fn follow(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError>;
+
+    /// The content of the regular file that a path leads to, of at most `limit` bytes; `None` where
+    /// there is no regular file.
+    ///
+    /// # Errors
+    /// The guest cannot be read there, or the file is longer.
+    fn read(&self, path: &GuestPath, limit: u64) -> Result<Option<Vec<u8>>, GuestError>;
+
+    /// The target of the symlink at a path; `None` where there is no symlink.
+    ///
+    /// # Errors
+    /// The guest cannot be read there.
+    fn link_target(&self, path: &GuestPath) -> Result<Option<Vec<u8>>, GuestError>;
+
+    /// Each name in the directory that a path leads to and what it is, sorted; none where there is
+    /// no directory.
+    ///
+    /// # Errors
+    /// The guest cannot be read there.
+    fn names(&self, dir: &GuestPath) -> Result<Vec<(Vec<u8>, Kind)>, GuestError>;
+}
+
+fn state(place: &Place) -> Result<FileState, GuestError> {
+    let failed = |source| GuestError::Fs { path: place.path.clone(), source };
+    let stat = place.stat().map_err(failed)?;
+    Ok(FileState {
+        path: place.path.clone(),
+        kind: stat.kind,
+        mode: stat.mode,
+        uid: stat.uid,
+        gid: stat.gid,
+        size: stat.size,
+    })
+}
+
+impl Files for Tree {
+    fn locate(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError> {
+        Tree::locate(self, path)?.as_ref().map(state).transpose()
+    }
+
+    fn follow(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError> {
+        Tree::follow(self, path)?.as_ref().map(state).transpose()
+    }
+
+    fn read(&self, path: &GuestPath, limit: u64) -> Result<Option<Vec<u8>>, GuestError> {
+        Tree::read(self, path, limit)
+    }
+
+    fn link_target(&self, path: &GuestPath) -> Result<Option<Vec<u8>>, GuestError> {
+        let Some(place) = Tree::locate(self, path)? else { return Ok(None) };
+        let failed = |source| GuestError::Fs { path: place.path.clone(), source };
+        if place.stat().map_err(failed)?.kind != Kind::Symlink {
+            return Ok(None);
+        }
+        place.link_target().map(Some).map_err(failed)
+    }
+
+    fn names(&self, dir: &GuestPath) -> Result<Vec<(Vec<u8>, Kind)>, GuestError> {
+        let Some(place) = Tree::follow(self, dir)? else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        self.entries(&place, &mut |entry| {
+            names.push((entry.name.to_vec(), entry.kind));
+            if names.len() < NAMES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        names.sort();
+        Ok(names)
+    }
+}
