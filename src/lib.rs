@@ -12,6 +12,7 @@ pub mod path;
 pub mod printable;
 pub mod problem;
 pub mod text_file;
+mod yaml;
 mod yaml_error;
 
 pub mod block;

@@ -2,7 +2,7 @@
 
 use super::said::{Origin, START, Said};
 use super::schema::{CLOUD_CONFIG, Kind};
-use super::yaml::{self, Value};
+use crate::yaml::{self, Value};
 
 const HEADER: &str = "#cloud-config";
 

@@ -1,8 +1,8 @@
 //! meta-data: which machine it is, as NoCloud reads it.
 
 use super::said::{Origin, START, Said};
-use super::yaml::Value;
 use crate::problem::nearest;
+use crate::yaml::Value;
 
 /// What NoCloud and cloud-init look for in it; anything else is there for templates to read.
 const KEYS: [&str; 7] = [

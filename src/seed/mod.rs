@@ -10,11 +10,9 @@ mod meta_data;
 mod mime;
 mod network;
 mod said;
-mod scalar;
 mod schema;
 mod told;
 mod user_data;
-mod yaml;
 
 pub mod volume;
 

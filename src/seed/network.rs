@@ -2,7 +2,7 @@
 
 use super::said::{Origin, START, Said};
 use super::schema::{Finding, Kind, NETWORK_1, NETWORK_2, Schema};
-use super::yaml::{Node, Value};
+use crate::yaml::{Node, Value};
 
 pub(super) fn check(content: &[u8], said: &mut Said) {
     let origin = &Origin::default();

@@ -1,8 +1,8 @@
 //! What is said of a file while it is checked, and where in the file what is checked stands.
 
-use super::yaml::{self, Document};
 use crate::printable;
 use crate::problem::{At, Problem};
+use crate::yaml::{self, Document};
 
 /// Problems of a file, and what else is to be known of it.
 #[derive(Debug, Default)]

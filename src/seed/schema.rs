@@ -11,9 +11,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value as Json;
 
-use super::scalar::is_date;
-use super::yaml::{Node, Value};
 use crate::problem::{At, did_you_mean};
+use crate::yaml::scalar::is_date;
+use crate::yaml::{Node, Value};
 
 /// Schemas within each other. cloud-init's are a dozen deep, and a document as deep as it may be
 /// ends them.

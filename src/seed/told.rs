@@ -1,6 +1,6 @@
 //! What a guest's own files tell its cloud-init: enough to know whether a seed would be read.
 
-use super::yaml::{self, Value};
+use crate::yaml::{self, Value};
 
 /// Whether a file of `/etc/cloud/cloud.cfg.d` sets a key, to anything but nothing.
 pub fn sets(content: &[u8], key: &str) -> bool {

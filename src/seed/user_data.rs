@@ -10,8 +10,8 @@ use super::gzip;
 use super::jinja;
 use super::mime;
 use super::said::{NO_TEXT, Origin, START, Said, line, place, utf8};
-use super::yaml::{self, Value};
 use crate::problem::{At, nearest};
+use crate::yaml::{self, Value};
 
 /// What cloud-init does with a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Tree, VolumeError, network_data, nocloud};
 use crate::problem::Problem;
-use crate::seed::{Seed, SeedFile, yaml};
+use crate::seed::{Seed, SeedFile};
+use crate::yaml;
 
 /// Where the newest form lies, which every reader takes where no dated one is there.
 const LATEST: &str = "openstack/latest";

@@ -3,12 +3,13 @@
 //!
 //! What that loader takes silently and no author means (a key given twice) is told beside the tree.
 
+pub(crate) mod scalar;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
-use super::scalar;
 use crate::problem::{At, Problem};
 use crate::yaml_error;
 
@@ -21,19 +22,19 @@ const DEPTH: usize = 100;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) at: At,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) at: At,
+    pub(crate) value: Value,
     /// Whether it is a text after `|`, line for line: it stands where its first line that is not
     /// empty does.
-    pub(super) literal: bool,
+    pub(crate) literal: bool,
     /// How many values it comes to, itself included.
     values: usize,
 }
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Integer(i64),
@@ -49,17 +50,17 @@ pub(super) enum Value {
 
 /// One key of a map and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) at: At,
-    pub(super) key: String,
+pub(crate) struct Entry {
+    pub(crate) at: At,
+    pub(crate) key: String,
     /// What the key is where it is no text, as in `on: x`.
-    pub(super) odd: Option<&'static str>,
-    pub(super) value: Rc<Node>,
+    pub(crate) odd: Option<&'static str>,
+    pub(crate) value: Rc<Node>,
 }
 
 impl Value {
     /// What it is, for a message.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "a boolean",
@@ -74,7 +75,7 @@ impl Value {
 
 impl Node {
     /// The entries of a map; none of anything else.
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Map(entries) => entries,
             _ => &[],
@@ -82,12 +83,12 @@ impl Node {
     }
 
     /// The entry of a map with this key.
-    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.odd.is_none() && entry.key == key)
     }
 
     /// A text.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
             _ => None,
@@ -97,17 +98,17 @@ impl Node {
 
 /// A document.
 #[derive(Debug)]
-pub(super) struct Document {
-    pub(super) root: Rc<Node>,
+pub(crate) struct Document {
+    pub(crate) root: Rc<Node>,
     /// Keys that stand in a map twice, of which the loader takes the last.
-    pub(super) repeated: Vec<Problem>,
+    pub(crate) repeated: Vec<Problem>,
 }
 
 /// Reads a document; an empty one is nothing.
 ///
 /// # Errors
 /// What the loader would stop at.
-pub(super) fn parse(text: &str) -> Result<Document, Problem> {
+pub(crate) fn parse(text: &str) -> Result<Document, Problem> {
     if let Some(problem) = unprintable(text) {
         return Err(problem);
     }

@@ -8,7 +8,7 @@ use base64::engine::{GeneralPurpose, general_purpose};
 use granit_parser::Tag;
 use regex::Regex;
 
-use super::yaml::Value;
+use super::Value;
 
 /// The loader's own patterns, first match first: booleans, fractions, integers, dates.
 static FRACTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -182,7 +182,7 @@ fn date(text: &str) -> Result<Value, String> {
 }
 
 /// Whether the calendar has this day.
-pub(super) fn is_date(year: u32, month: u32, day: u32) -> bool {
+pub(crate) fn is_date(year: u32, month: u32, day: u32) -> bool {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let days = match month {
         4 | 6 | 9 | 11 => 30,
