@@ -7,11 +7,13 @@ pub mod file;
 pub mod memory;
 pub mod overlay;
 mod spill;
+pub mod watched;
 pub mod window;
 
 pub use file::{HostFile, check_file_size_limit};
 pub use memory::Memory;
 pub use overlay::{Changes, MOST_HELD, Overlay, Piece};
+pub use watched::Watched;
 pub use window::{Window, WindowMut};
 
 /// What lies at an offset: how many bytes of one kind follow.

@@ -23,15 +23,18 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Say what sealing would change and why, and write nothing
     ///
-    /// Exit code 0: nothing to clean; 3: something to clean, something that would have to be left
-    /// alone, or an operation that cannot be worked out, and the last line says which; 1: error; 2:
-    /// usage.
+    /// Exit code 0: nothing to clean; 1: error; 2: usage; 3: something to clean, a secret found,
+    /// something that would be left alone or kept by internal snapshots or a backing file, or an
+    /// operation that cannot be worked out, and the last line says which. What else 'Stays readable'
+    /// changes no exit code.
     Audit(AuditArgs),
     /// Clean the image, prove the result and commit it, all or nothing
     ///
-    /// Exit code 0: sealed, or nothing to do; 1: error; 2: usage; 3: sealed, but something had to be
-    /// left alone or stays readable, and the last line says what. After an error the image is as it
-    /// was, or, where writing it had begun, 'recover' completes it.
+    /// Exit code 0: sealed, or nothing to do; 1: error; 2: usage; 3: sealed, but something that an
+    /// operation names was left alone, is kept by internal snapshots or a backing file, or is a
+    /// secret, and the last line says which. What else 'Stays readable' changes no exit code. After
+    /// an error the image is as it was, or, where writing it had begun, 'recover' completes it. -n
+    /// has the exit codes of 'audit'.
     Seal(SealArgs),
     /// Show an image's format, partitions, filesystems and guests
     Inspect(InspectArgs),
@@ -205,7 +208,7 @@ pub(crate) struct SayArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print nothing but errors, and one line where something had to be left alone
+    /// Print nothing but errors, and one line where something is left alone or kept
     #[arg(short, long, overrides_with_all = ["quiet", "verbose"])]
     pub(crate) quiet: bool,
 
@@ -271,7 +274,7 @@ pub(crate) struct SealArgs {
     )]
     pub(crate) plan: Option<PathBuf>,
 
-    /// Only say what would be done, as 'audit' does
+    /// Only say what would be done, as 'audit' does and with its exit codes
     #[arg(short = 'n', long, visible_alias = "dryrun", overrides_with = "dry_run")]
     pub(crate) dry_run: bool,
 

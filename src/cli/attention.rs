@@ -1,4 +1,9 @@
 //! Exit code 3: a run that did what it could and leaves something to attend to, and why.
+//!
+//! One rule: something that an operation names is still readable, because it was left alone or
+//! because the image's own file or backing file keeps it. What no operation looks into (a volume
+//! that the guest does not mount, boot code, free space that is to stay) is told as 'Stays
+//! readable', and counts for nothing here: nearly every image has some of it.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -17,8 +22,9 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Of an audit: what there is to clean, and what would have to be left.
-    pub(crate) fn of_audit(report: &Report, image: &Image) -> Self {
+    /// Of an audit: what there is to clean, and what would have to be left. A new file would have
+    /// none of the image's snapshots.
+    pub(crate) fn of_audit(report: &Report, image: &Image, new_file: bool) -> Self {
         let dirty = (report.totals.changes > 0).then(|| "there is something to clean".to_owned());
         let failed = report.operations.iter().filter(|it| it.outcome.failed().is_some()).count();
         let failed = (failed > 0).then(|| {
@@ -26,17 +32,17 @@ impl Attention {
             format!("{operations} could not be worked out ('FAILED' in the report says why)")
         });
         let left = left_alone(report, "would be left alone");
-        let kept = snapshots(image, "would keep all of it");
+        let kept = kept(report, image, new_file, "would keep", "would keep");
         let found = secrets(report);
         let is_dirty = dirty.is_some();
         let reasons = dirty.into_iter().chain(failed).chain(left).chain(found).chain(kept);
         Self { reasons: reasons.collect(), dirty: is_dirty }
     }
 
-    /// Of a seal: what had to be left. A new file has none of the image's snapshots.
+    /// Of a seal: what had to be left.
     pub(crate) fn of_seal(report: &Report, image: &Image, new_file: bool) -> Self {
         let left = left_alone(report, "left alone");
-        let kept = if new_file { None } else { snapshots(image, "keep all of it") };
+        let kept = kept(report, image, new_file, "keep", "keeps");
         let reasons = left.into_iter().chain(secrets(report)).chain(kept).collect();
         Self { reasons, dirty: false }
     }
@@ -76,10 +82,14 @@ fn secrets(report: &Report) -> Option<String> {
     }
 }
 
-/// Whether the file keeps what the disk was in internal snapshots: all that goes is still in them.
-fn snapshots(image: &Image, words: &str) -> Option<String> {
-    let kept = image.residue().iter().any(|it| it.kind == ResidueKind::Snapshots);
-    kept.then(|| {
-        format!("internal snapshots {words} (qemu-img snapshot -d, or seal with --output)")
-    })
+/// What keeps the disk as it was: internal snapshots all that ever went, a backing file what goes
+/// now. A new file has neither.
+fn kept(report: &Report, image: &Image, new_file: bool, keep: &str, keeps: &str) -> Option<String> {
+    let has = |kind| !new_file && image.residue().iter().any(|it| it.kind == kind);
+    if has(ResidueKind::Snapshots) {
+        let how = "qemu-img snapshot -d, or seal with --output";
+        return Some(format!("internal snapshots {keep} all of it ({how})"));
+    }
+    (has(ResidueKind::BackingFile) && report.totals.changes > 0)
+        .then(|| format!("the backing file {keeps} what it has of it (seal with --output)"))
 }

@@ -44,7 +44,7 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     let opened = watch.stage("open", || Opened::open(path, &args.image.open, Access::Audit))?;
     let plan = watch
         .stage("plan", || make_plan(&opened, &operations, now, args.select.keep_free_space))?;
-    let mut report = report_of(Command::Audit, &opened, &plan)?;
+    let mut report = report_of(Command::Audit, &opened, &plan, false)?;
     if args.say.digest {
         report.found.image.sha256 =
             Some(watch.stage("digest", || sha256(&opened.path, &opened.image))?);
@@ -61,13 +61,23 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
         // Who applies the plan has only their hashes.
         tell_drawn(&args.customize, &file.display());
     }
-    let attention = Attention::of_audit(&report, &opened.image);
-    say(&report, Some(&opened), &args.say)?;
+    audited(&report, &opened, &args.say, false)
+}
+
+/// The end of an audit, or of a seal's dry run, which is one: the report, and the exit code in words.
+fn audited(
+    report: &Report,
+    opened: &Opened,
+    say_args: &SayArgs,
+    new_file: bool,
+) -> Result<ExitCode, Failure> {
+    let attention = Attention::of_audit(report, &opened.image, new_file);
+    say(report, Some(opened), say_args)?;
     if let Some(closing) = attention.closing() {
-        if is_text(&args.say) {
+        if is_text(say_args) {
             out::text(&format!("{closing}\n"))?;
         } else if attention.more_than_dirt() {
-            out::note(format_args!("sysprep-rs: {}: {closing}", path.display()));
+            out::note(format_args!("sysprep-rs: {}: {closing}", opened.path.display()));
         }
     }
     Ok(attention.code())
@@ -138,9 +148,16 @@ fn make_plan(
         .map_err(|it| Failure::damaged(&opened.path, it))
 }
 
-fn report_of(command: Command, opened: &Opened, plan: &Plan) -> Result<Report, Failure> {
+fn report_of(
+    command: Command,
+    opened: &Opened,
+    plan: &Plan,
+    new_file: bool,
+) -> Result<Report, Failure> {
     let digest = plan.digest().map_err(Failure::new)?;
-    let mut residue: Vec<String> = opened.image.residue().into_iter().map(|it| it.text).collect();
+    // A new file has neither the image's snapshots nor its backing file.
+    let of_file = if new_file { Vec::new() } else { opened.image.residue() };
+    let mut residue: Vec<String> = of_file.into_iter().map(|it| it.text).collect();
     residue.extend(out_of_reach(opened, plan));
     let kept = report::kept_by_volumes(&opened.disk, &*opened.image.disk(), plan);
     residue.extend(kept.map_err(|it| Failure::at(&opened.path, it))?);
@@ -255,7 +272,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
         }
     };
     let told = told.as_ref().unwrap_or(&plan);
-    let mut report = report_of(Command::Seal, &opened, told)?;
+    let mut report = report_of(Command::Seal, &opened, told, output.is_some())?;
     report.plan = plan.digest().map_err(Failure::new)?;
     if args.say.digest {
         report.found.image.sha256 =
@@ -270,8 +287,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
             }
             said_with(&report, &args.say, error)?;
         }
-        say(&report, Some(&opened), &args.say)?;
-        return Ok(ExitCode::SUCCESS);
+        return audited(&report, &opened, &args.say, output.is_some());
     }
     can_be_sealed(&opened, told, args)?;
     // What goes can be named only while it is there.

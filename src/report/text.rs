@@ -517,12 +517,17 @@ pub fn summary(out: &mut dyn Write, report: &Report) -> fmt::Result {
                 line!(out, "Not proved: {proof}")?;
             }
             let place = report.place();
-            line!(
-                out,
-                "{place}: {} on the host, before {}",
-                bytes(sealed.allocated),
-                bytes(report.found.image.allocated)
-            )?;
+            let untouched = sealed.written == 0 && sealed.discarded == 0;
+            if untouched && sealed.output.is_none() {
+                line!(out, "{place}: already clean, every byte is as it was")?;
+            } else {
+                line!(
+                    out,
+                    "{place}: {} on the host, before {}",
+                    bytes(sealed.allocated),
+                    bytes(report.found.image.allocated)
+                )?;
+            }
             if let Some(sha256) = &sealed.sha256 {
                 line!(out, "  content SHA-256 {sha256}")?;
             }

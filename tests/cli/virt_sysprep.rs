@@ -9,7 +9,7 @@ fn virt_syspreps_flags_mean_what_they_mean_there() {
     let place = Place::new();
     let before = fs::read(place.image()).unwrap();
     for dry_run in ["seal -n -a image.qcow2", "seal --dry-run --format qcow2 -a image.qcow2"] {
-        let (text, _) = place.expect(dry_run, 0);
+        let (text, _) = place.expect(dry_run, 3);
         assert!(text.contains("Would clean:"), "{text}");
     }
     let (list, _) = place.expect("seal --list-operations", 0);

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use sysprep_rs::block::{
-    BlockError, Extent, HostFile, Memory, Overlay, Piece, ReadBlocks, ResizeBlocks, Window,
-    WindowMut, WriteBlocks,
+    BlockError, Extent, HostFile, Memory, Overlay, Piece, ReadBlocks, ResizeBlocks, Watched,
+    Window, WindowMut, WriteBlocks,
 };
 
 use crate::random::Random;
@@ -255,6 +255,40 @@ fn windows_conform() {
             assert!(WindowMut::new(device.clone(), start, len).is_err());
         }
     }
+}
+
+#[test]
+fn a_watched_device_conforms_and_says_when_it_changes() {
+    let mut random = Random::new("watched", 0);
+    let mut bytes = random.bytes(200_000);
+    bytes.resize(300_000, 0);
+    let memory = Arc::new(Memory::from_bytes(bytes.clone()));
+    let device = Watched::new(memory.clone());
+    // What is there already, over more than one piece, and zeroes where zeroes are.
+    device.write_at(7, &bytes[7..199_000]).unwrap();
+    device.zero(200_000, 100_000).unwrap();
+    device.write_at(250_000, &[0; 5000]).unwrap();
+    assert!(device.write_at(299_999, &[0; 2]).is_err() && device.zero(299_999, 2).is_err());
+    assert!(!device.is_changed());
+    for change in [true, false] {
+        let device = Watched::new(memory.clone());
+        let at = if change { 199_999 } else { 66_000 };
+        match change {
+            true => device.write_at(at, &[bytes[at as usize] ^ 1, 0]).unwrap(),
+            false => device.zero(at, 40).unwrap(),
+        }
+        assert!(device.is_changed());
+    }
+    reads(&device, &contents(&*memory), &mut random);
+    let mut model = contents(&*memory);
+    writes(&device, &mut model, &mut random, 1, 120);
+    assert!(device.is_changed());
+}
+
+fn contents(device: &dyn ReadBlocks) -> Vec<u8> {
+    let mut bytes = vec![0; device.len() as usize];
+    device.read_at(0, &mut bytes).unwrap();
+    bytes
 }
 
 #[test]

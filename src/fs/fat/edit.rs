@@ -13,7 +13,7 @@ use super::geometry::Width;
 use super::name;
 use super::reader::{Fat, Listing, Place, ROOT};
 use super::table::{END, Link};
-use crate::block::{ReadBlocks, WriteBlocks};
+use crate::block::{ReadBlocks, Watched, WriteBlocks};
 use crate::fs::{
     Corrupt, EditFs, EditOptions, Freed, FsError, MetaChange, NewKind, NewMeta, Node, ReadFs,
     Source, source_of,
@@ -44,6 +44,8 @@ pub(super) fn edit(
     device: Arc<dyn WriteBlocks>,
     options: &EditOptions,
 ) -> Result<Box<dyn EditFs>, FsError> {
+    // Zeroes over zeroes are nothing to write.
+    let device: Arc<dyn WriteBlocks> = Arc::new(Watched::new(device));
     let fat = Fat::open(Arc::clone(&device) as Arc<dyn ReadBlocks>)?;
     if !fat.geometry.mirrored {
         return Err(FsError::unsupported("FAT32 whose tables are not kept the same"));

@@ -27,7 +27,7 @@ use super::inode::{ENCRYPT, INLINE_DATA, ROOT, Time, VERITY, file_type_of_kind};
 use super::journal;
 use super::reader::Ext4;
 use super::superblock::Superblock;
-use crate::block::WriteBlocks;
+use crate::block::{Watched, WriteBlocks};
 use crate::bytes::le32;
 use crate::fs::{
     EditFs, EditOptions, Freed, FsError, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs, Source,
@@ -47,12 +47,14 @@ pub fn open(
     device: Arc<dyn WriteBlocks>,
     options: &EditOptions,
 ) -> Result<Box<dyn EditFs>, FsError> {
+    let watched = Arc::new(Watched::new(device));
+    let device: Arc<dyn WriteBlocks> = watched.clone();
     let mut superblock = editable(&device)?;
     if superblock.has_incompat(incompat::NEEDS_RECOVERY) {
         journal::replay(&device)?;
         superblock = editable(&device)?;
     }
-    let store = Store::open(device, superblock, *options)?;
+    let store = Store::open(watched, superblock, *options)?;
     orphans::process(&store)?;
     Ok(Box::new(Editor { fs: Ext4::new(store, false) }))
 }

@@ -32,7 +32,6 @@ pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
     write_inodes(store)?;
     write_blocks(store)?;
     store.write_groups()?;
-    write_superblock(store)?;
     let mut freed = store.state().groups.freed;
     if !store.options.keep_free_space {
         discard(store, &mut freed)?;
@@ -40,6 +39,7 @@ pub(super) fn seal(store: &Store) -> Result<Freed, FsError> {
     }
     // Names and content that were removed went through it once.
     journal::wipe(&store.device)?;
+    write_superblock(store)?;
     store.device.flush()?;
     Ok(freed)
 }
@@ -259,6 +259,14 @@ fn write_superblock(store: &Store) -> Result<(), FsError> {
     }
     if state.ext_attr {
         superblock.set_compat(compat::EXT_ATTR, true);
+    }
+    // Sealed again, a filesystem stays as it is to the last byte.
+    if !store.watched.is_changed() {
+        let mut there = [0; SUPERBLOCK_LEN];
+        store.device.read_at(SUPERBLOCK_AT, &mut there)?;
+        if superblock.to_bytes() == there {
+            return Ok(());
+        }
     }
     superblock.set_write_time(store.now().seconds);
     Ok(store.device.write_at(SUPERBLOCK_AT, &superblock.to_bytes())?)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bitmap::{self, Bitmap};
 use super::groups::{Groups, Of};
-use crate::block::WriteBlocks;
+use crate::block::{Watched, WriteBlocks};
 use crate::fs::ext4::features::incompat;
 use crate::fs::ext4::group::GroupDescriptor;
 use crate::fs::ext4::inode::Inode;
@@ -19,6 +19,8 @@ use crate::fs::{EditOptions, FsError, Timestamp};
 /// The editor's state. Every method takes `&self`: the view reads through the same value.
 pub(super) struct Store {
     pub(super) device: Arc<dyn WriteBlocks>,
+    /// The same device, which says whether it became different.
+    pub(super) watched: Arc<Watched>,
     pub(super) superblock: Superblock,
     pub(super) options: EditOptions,
     /// Where the filesystem's own metadata lies, ascending: first block and the block past it.
@@ -42,10 +44,11 @@ pub(super) struct State {
 
 impl Store {
     pub(super) fn open(
-        device: Arc<dyn WriteBlocks>,
+        watched: Arc<Watched>,
         superblock: Superblock,
         options: EditOptions,
     ) -> Result<Self, FsError> {
+        let device: Arc<dyn WriteBlocks> = watched.clone();
         let on_disk = DeviceSource::new(Arc::clone(&device) as _, superblock.clone());
         let mut groups = Groups::new(&superblock);
         for number in 0..superblock.group_count() {
@@ -60,7 +63,7 @@ impl Store {
             ext_attr: false,
             created: 0,
         };
-        Ok(Self { device, superblock, options, zones, on_disk, state: Mutex::new(state) })
+        Ok(Self { device, watched, superblock, options, zones, on_disk, state: Mutex::new(state) })
     }
 
     /// The changes. Not held over a call of another method of the store.
