@@ -1,6 +1,7 @@
 //! The guest as its users see it: a mounted tree, symlinks resolved inside it, and facts about it.
 
 mod accounts;
+pub mod cloud_init;
 mod disk;
 mod facts;
 mod files;
@@ -8,6 +9,7 @@ mod fstab;
 mod glob;
 mod tree;
 mod walk;
+pub mod way_in;
 
 use std::fmt;
 
