@@ -25,10 +25,9 @@ enum Object {
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryFs {
     objects: Vec<Object>,
-    /// Owner, group and mode where they are not root's 0755.
-    owners: BTreeMap<Node, (u32, u32, u16)>,
     uuid: Option<String>,
     label: Option<String>,
+    modes: BTreeMap<u64, u16>,
     /// Whether directories say what kind their entries are.
     pub(crate) kinds: bool,
 }
@@ -38,7 +37,7 @@ impl MemoryFs {
     pub(crate) fn new() -> Self {
         let root =
             Object::Directory { names: BTreeMap::new(), encrypted: false, unreadable: false };
-        Self { objects: vec![root], owners: BTreeMap::new(), uuid: None, label: None, kinds: true }
+        Self { objects: vec![root], uuid: None, label: None, modes: BTreeMap::new(), kinds: true }
     }
 
     /// With a UUID.
@@ -87,17 +86,17 @@ impl MemoryFs {
         self
     }
 
+    /// With other permissions than 0755 for what is at `path`.
+    pub(crate) fn mode(mut self, path: &str, mode: u16) -> Self {
+        let node = self.node(path.as_bytes()).unwrap();
+        self.modes.insert(node.0, mode);
+        self
+    }
+
     /// With a second name for what is at `to`, directories too, as no sound filesystem has it.
     pub(crate) fn hard_link(mut self, path: impl AsRef<[u8]>, to: &str) -> Self {
         let node = self.node(to.as_bytes()).unwrap();
         self.name(path.as_ref(), node);
-        self
-    }
-
-    /// With an owner, a group and a mode for what is at `path`.
-    pub(crate) fn owned(mut self, path: &str, uid: u32, gid: u32, mode: u16) -> Self {
-        let node = self.node(path.as_bytes()).unwrap();
-        self.owners.insert(node, (uid, gid, mode));
         self
     }
 
@@ -234,12 +233,11 @@ impl ReadFs for MemoryFs {
             Object::Fifo => (Kind::Fifo, 0),
             Object::Huge(size) => (Kind::File, *size),
         };
-        let (uid, gid, mode) = self.owners.get(&node).copied().unwrap_or((0, 0, 0o755));
         Ok(Stat {
             kind,
-            mode,
-            uid,
-            gid,
+            mode: self.modes.get(&node.0).copied().unwrap_or(0o755),
+            uid: 0,
+            gid: 0,
             size,
             allocated: size,
             links: 1,

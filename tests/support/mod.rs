@@ -8,6 +8,7 @@ pub(crate) mod ext4_view;
 pub(crate) mod marker;
 pub(crate) mod model;
 pub(crate) mod mtools;
+pub(crate) mod network_tools;
 pub(crate) mod oracle;
 pub(crate) mod random;
 pub(crate) mod recipe;
