@@ -7,6 +7,7 @@ mod exit_codes;
 mod interrupted;
 mod plans;
 mod printed;
+mod reports;
 mod secrets;
 mod seed;
 mod seeded;

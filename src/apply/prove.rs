@@ -50,15 +50,22 @@ pub struct Proof {
     pub accounting: bool,
 }
 
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 impl std::fmt::Display for Proof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { volume, by, paths, directories, own_looks, unread, .. } = self;
-        write!(f, "{volume}: {paths} paths and {directories} directories as planned, by {by}")?;
+        let (some, dirs) =
+            (count(*paths, "path", "paths"), count(*directories, "directory", "directories"));
+        write!(f, "{volume}: {some} and {dirs} as planned, by {by}")?;
         if let Some(why) = &self.why_not_independent {
             write!(f, " ({why})")?;
         }
         if *own_looks > 0 {
-            write!(f, "; {own_looks} looks by this program's own reader, where {by} is blind")?;
+            let looks = count(*own_looks, "look", "looks");
+            write!(f, "; {looks} by this program's own reader, where {by} is blind")?;
         }
         if *unread > 0 {
             write!(f, "; {unread} that nobody can read, before and after alike")?;

@@ -293,6 +293,10 @@ pub(crate) struct SealArgs {
     /// How much is read back before the commit
     #[arg(long, value_enum, default_value_t = VerifyArg::Touched)]
     pub(crate) verify: VerifyArg,
+
+    /// Whether it is the command 'seed' that seals
+    #[arg(skip)]
+    pub(crate) is_seed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

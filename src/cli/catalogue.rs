@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use sysprep_rs::operation::{self, Catalogue, CatalogueError, LoadError, Operation};
+use sysprep_rs::printable;
 
 use super::args::{CheckArgs, OperationsArgs, SchemaArgs};
 use super::failure::Failure;
@@ -106,7 +107,9 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             Ok(operation) if !args.json.json => {
                 let steps = operation.steps.len();
                 let steps = if steps == 1 { "1 step".into() } else { format!("{steps} steps") };
-                out::text(&format!("{}: {} is valid, {steps}\n", file.display(), operation.name))?;
+                let file = file.display().to_string();
+                let file = printable::line(&file);
+                out::text(&format!("{file}: {} is valid, {steps}\n", operation.name))?;
             }
             Ok(_) => {}
             Err(CatalogueError::Load(errors)) => {

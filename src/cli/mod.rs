@@ -56,7 +56,7 @@ fn asks_for_json() -> bool {
 fn answered(given: &ArgMatches) -> Result<(), Failure> {
     match given.subcommand() {
         Some((name, given)) if CLEANING.contains(&name) => {
-            virt_sysprep::answer(given)?;
+            virt_sysprep::answer(name, given)?;
             args::check_order(given)
         }
         _ => Ok(()),

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use sysprep_rs::image::Image;
+use sysprep_rs::image::{Image, folder_of};
 use sysprep_rs::operation::{CUSTOMIZE, Moves, Operation};
-use sysprep_rs::plan::{self, Change, PLAN_BYTES, Plan};
+use sysprep_rs::plan::{self, Change, OperationOutcome, Outcome, PLAN_BYTES, Plan, VolumeChange};
 use sysprep_rs::text_file;
 
 use super::catalogue;
@@ -35,13 +34,27 @@ pub(crate) fn save(plan: &Plan, file: &Path, image: &Image) -> Result<(), Failur
         );
         return Err(Failure::at(file, problem));
     }
-    // It holds what files are going to: password hashes, keys.
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options
-        .open(file)
-        .and_then(|mut file| file.write_all(json.as_bytes()))
-        .map_err(|it| Failure::at(file, it))
+    write(file, json.as_bytes()).map_err(|it| Failure::at(file, it))
+}
+
+/// Writes a regular file under its name only once it is whole; anything else (a pipe, a terminal)
+/// takes what is written.
+fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = match file.canonicalize() {
+        Ok(it) if !it.is_file() => {
+            return OpenOptions::new().write(true).open(it)?.write_all(bytes);
+        }
+        // What a symlink leads to is replaced, not the link.
+        Ok(it) => it,
+        Err(_) => file.to_owned(),
+    };
+    // It holds what files are going to (password hashes, keys): tempfile makes it its owner's alone.
+    let mut whole =
+        tempfile::Builder::new().prefix(".sysprep-plan-").tempfile_in(folder_of(&file))?;
+    whole.write_all(bytes)?;
+    whole.as_file().sync_all()?;
+    whole.persist(&file)?;
+    Ok(())
 }
 
 /// Whether nothing but a plan is lost where a plan is written: what is no regular file loses
@@ -97,7 +110,7 @@ impl Approved {
                 let operations = if again.changes == plan.changes && again.volumes == plan.volumes {
                     Ok(operations)
                 } else {
-                    Err("the plan is not all that its operations would change".into())
+                    Err(SHORTENED.into())
                 };
                 let changes = attributed(&plan.changes, &again.changes);
                 let filesystems = plan.filesystems.clone();
@@ -113,6 +126,22 @@ impl Approved {
     }
 }
 
+/// Why planning again would not prove that a plan is done.
+const SHORTENED: &str = "the plan is not all that its operations would change";
+
+/// Whether all changes of an operation were taken out of a plan by hand: it says of each whether it
+/// changes something.
+fn is_shortened(plan: &Plan) -> bool {
+    let idle = |it: &OperationOutcome| {
+        let mine =
+            |change: &VolumeChange| change.guest == it.guest && change.operation == it.operation;
+        it.outcome == Outcome::Changed
+            && plan.changes_by(it.guest, &it.operation).next().is_none()
+            && !plan.volumes.iter().any(mine)
+    };
+    plan.outcomes.iter().any(idle)
+}
+
 /// The plan's own operations, where they are here; the inner error is which is not.
 fn operations(plan: &Plan, folders: &[PathBuf]) -> Result<Result<Vec<Operation>, String>, Failure> {
     let catalogue = catalogue::load(folders)?;
@@ -120,7 +149,14 @@ fn operations(plan: &Plan, folders: &[PathBuf]) -> Result<Result<Vec<Operation>,
     for planned in &plan.operations {
         let name = &planned.name;
         if name == CUSTOMIZE {
-            return Ok(Err("'customize' is what flags asked for when the plan was made".into()));
+            return Ok(Err(match is_shortened(plan) {
+                true => SHORTENED.into(),
+                false => {
+                    "'customize' is what flags asked for when the plan was made, and they are \
+                          not here to say whether the plan is all of it"
+                        .into()
+                }
+            }));
         }
         let Some(mut operation) = catalogue.get(name).cloned() else {
             return Ok(Err(format!("the operation '{name}' is not here (--operations-dir)")));

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use sysprep_rs::apply::{self, Recovery};
+use sysprep_rs::printable;
 use sysprep_rs::text_file;
 
 use super::args::RecoverArgs;
@@ -26,7 +27,7 @@ pub(crate) fn recover(args: &RecoverArgs) -> Result<ExitCode, Failure> {
     let said = if args.json.json {
         out::json(&serde_json::json!({ "image": image, "recovery": word }))
     } else {
-        out::text(&format!("{image}: {sentence}\n"))
+        out::text(&format!("{}\n", printable::line(&format!("{image}: {sentence}"))))
     };
     // What became of the image is not lost with the report.
     said.map_err(|it| Failure::new(format!("{image}: {sentence}; but {it}")))?;

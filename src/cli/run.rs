@@ -13,6 +13,7 @@ use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{self, Access, DECRYPT, ExportOptions, Format, Image, OpenOptions};
 use sysprep_rs::operation::{Operation, Selection, StepError, VolumeAction, Volumes};
+use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::{
     self, FilesystemFacts, OperationOutcome, Outcome, Plan, PlanError, PlanOptions, VolumeChange,
 };
@@ -271,8 +272,9 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
             watch.stage("plan", || Approved::new(plan, file, &opened, folders))?
         }
     };
+    let command = if args.is_seed { Command::Seed } else { Command::Seal };
     let told = told.as_ref().unwrap_or(&plan);
-    let mut report = report_of(Command::Seal, &opened, told, output.is_some())?;
+    let mut report = report_of(command, &opened, told, output.is_some())?;
     report.plan = plan.digest().map_err(Failure::new)?;
     if args.say.digest {
         report.found.image.sha256 =
@@ -476,14 +478,10 @@ fn sealed(
         proofs.push("planning again yields nothing".into());
     }
     let not_proved = not_proved.or_else(|| {
-        let first = committed.unsettled.first()?;
+        let (named, more) = some(&committed.unsettled)?;
         Some(format!(
-            "planning again yields nothing: the flags would change {first}{} again, as one works on \
-             what another made",
-            match committed.unsettled.len() {
-                1 => String::new(),
-                many => format!(" and {} more", many - 1),
-            }
+            "planning again yields nothing: the flags would change {named}{more} again, as one \
+             works on what another made"
         ))
     });
     SealReport {
@@ -501,9 +499,22 @@ fn sealed(
         proofs,
         not_proved: not_proved.into_iter().collect(),
         written: committed.bytes_written,
-        discarded: committed.bytes_punched,
+        released: committed.bytes_punched,
         file_size: committed.after.file,
         allocated: committed.after.allocated,
         sha256: None,
     }
+}
+
+/// How many paths are named of those that are too many for one line.
+const NAMED: usize = 5;
+
+/// The first of some paths, and how many there are besides.
+fn some(paths: &[GuestPath]) -> Option<(String, String)> {
+    let named: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = match paths.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!named.is_empty()).then(|| (named.join(", "), more))
 }

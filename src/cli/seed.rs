@@ -11,6 +11,7 @@ use serde::Serialize;
 use sysprep_rs::block::ReadBlocks as _;
 use sysprep_rs::image::{self, ExportOptions};
 use sysprep_rs::operation::CUSTOMIZE;
+use sysprep_rs::printable;
 use sysprep_rs::report::bytes;
 use sysprep_rs::seed::volume::{self, Format, config_drive, nocloud};
 use sysprep_rs::seed::{Seed, SeedFile};
@@ -23,8 +24,12 @@ use super::{clock, out, own_files, run};
 #[derive(Debug, Args)]
 pub(crate) struct SeedArgs {
     /// The disk image whose guest is seeded
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", group = "guest")]
     image: Option<PathBuf>,
+
+    /// The disk image, as 'seal' takes it
+    #[arg(short = 'a', long, value_name = "IMAGE", group = "guest")]
+    add: Option<PathBuf>,
 
     /// The new volume; its format is what its name ends in: .iso, or .img, .raw, .vfat, .fat. With
     /// IMAGE: a new image, which leaves IMAGE as it is
@@ -43,7 +48,7 @@ pub(crate) struct SeedArgs {
     format: Option<String>,
 
     /// Make OpenStack's ConfigDrive (config-2) instead of a NoCloud volume (cidata)
-    #[arg(long, conflicts_with = "image")]
+    #[arg(long, conflicts_with = "guest")]
     config_drive: bool,
 
     /// Let --output replace a regular file that exists
@@ -61,19 +66,19 @@ pub(crate) struct SeedArgs {
 #[derive(Debug, Args)]
 struct SealingArgs {
     /// With IMAGE: only say what would be done
-    #[arg(short = 'n', long, requires = "image")]
+    #[arg(short = 'n', long, requires = "guest")]
     dry_run: bool,
 
     /// With IMAGE: the new image's format, raw or qcow2
-    #[arg(long, value_name = "FORMAT", requires = "image", requires = "output")]
+    #[arg(long, value_name = "FORMAT", requires = "guest", requires = "output")]
     output_format: Option<String>,
 
     /// With IMAGE: how much is read back before the commit
-    #[arg(long, value_enum, default_value_t = VerifyArg::Touched, requires = "image")]
+    #[arg(long, value_enum, default_value_t = VerifyArg::Touched, requires = "guest")]
     verify: VerifyArg,
 
     /// With IMAGE: follow a backing file outside the image's own folder
-    #[arg(long, requires = "image")]
+    #[arg(long, requires = "guest")]
     allow_backing: bool,
 }
 
@@ -132,7 +137,7 @@ struct MadeFile<'a> {
 
 /// `seed`.
 pub(crate) fn seed(args: SeedArgs) -> Result<ExitCode, Failure> {
-    match &args.image {
+    match args.image.as_ref().or(args.add.as_ref()) {
         Some(image) => in_image(&image.clone(), args),
         None => on_volume(&args),
     }
@@ -143,6 +148,16 @@ fn in_image(image: &Path, args: SeedArgs) -> Result<ExitCode, Failure> {
     let files = args.files.named();
     if files.is_empty() {
         return Err(Failure::usage(NOTHING));
+    }
+    if let Some(output) = &args.output
+        && ending(output) == "iso"
+        && args.sealing.output_format.is_none()
+    {
+        return Err(Failure::usage(format!(
+            "{}: with an image named, --output is a new image, and that is no ISO 9660; leave the \
+             image out for a volume that carries the seed, or write --output-format raw or qcow2",
+            output.display()
+        )));
     }
     let customize = CustomizeArgs::seeding(&files, args.unchecked)?;
     let open = OpenArgs {
@@ -166,6 +181,7 @@ fn in_image(image: &Path, args: SeedArgs) -> Result<ExitCode, Failure> {
         output_format: args.sealing.output_format,
         force: args.force,
         verify: args.sealing.verify,
+        is_seed: true,
     })
 }
 
@@ -235,13 +251,20 @@ fn on_volume(args: &SeedArgs) -> Result<ExitCode, Failure> {
 
 fn text(made: &Made<'_>) -> String {
     let size = bytes(made.size);
-    let mut text = format!("{}: {}, labelled {}, {size}\n", made.path, made.format, made.label);
+    // A name may hold line ends.
+    let path = printable::line(&made.path);
+    let mut text = format!("{path}: {}, labelled {}, {size}\n", made.format, made.label);
     let longest = made.files.iter().map(|it| it.path.len()).max().unwrap_or_default();
     for file in &made.files {
         // It is text that is written to.
         let _ = writeln!(text, "  {:longest$}  {:>8}", file.path, bytes(file.size as u64));
     }
     text
+}
+
+/// What a file's name ends in, in small letters.
+fn ending(file: &Path) -> String {
+    file.extension().and_then(|it| it.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// The format that is asked for, or that a file's name promises.
@@ -251,8 +274,7 @@ fn format(asked: Option<&str>, output: &Path) -> Result<Format, Failure> {
             .parse()
             .map_err(|_| Failure::usage(format!("--format '{name}': write iso or vfat")));
     }
-    let ending = output.extension().and_then(|it| it.to_str()).unwrap_or_default();
-    match ending.to_ascii_lowercase().as_str() {
+    match ending(output).as_str() {
         "iso" => Ok(Format::Iso9660),
         "img" | "raw" | "vfat" | "fat" => Ok(Format::Vfat),
         _ => Err(Failure::usage(format!(

@@ -118,6 +118,37 @@ const FLAGS: &[Flags] = &[
     },
 ];
 
+/// Flags of ours on another command: where they are at home.
+const ELSEWHERE: &[(&str, &[&str], Value, &str)] = &[
+    (
+        "secrets",
+        &["seal"],
+        Value::None,
+        "'sysprep-rs audit --secrets IMAGE' looks for secrets; a seal writes, and 'scan' steps look \
+         in what it leaves",
+    ),
+    ("allow-secrets", &["seal"], Value::One, "it goes with 'sysprep-rs audit --secrets IMAGE'"),
+    ("user-data", &["audit", "seal"], Value::One, SEED),
+    ("meta-data", &["audit", "seal"], Value::One, SEED),
+    ("network-config", &["audit", "seal"], Value::One, SEED),
+    ("vendor-data", &["audit", "seal"], Value::One, SEED),
+    (
+        "save-plan",
+        &["seal"],
+        Value::One,
+        "'sysprep-rs audit --save-plan FILE IMAGE' saves a plan, and 'seal --plan FILE' applies it",
+    ),
+    (
+        "plan",
+        &["audit"],
+        Value::One,
+        "'sysprep-rs seal -n --plan FILE IMAGE' shows what it would do",
+    ),
+];
+
+const SEED: &str = "here it is --cloud-init user-data=FILE, and so on; 'sysprep-rs seed' has it under \
+                    this name";
+
 /// The command with these flags, which its help does not show, and with `-V`.
 pub(crate) fn taught(command: Command) -> Command {
     let args = FLAGS.iter().flat_map(|flags| {
@@ -132,11 +163,26 @@ pub(crate) fn taught(command: Command) -> Command {
             }
         })
     });
-    command.args(args).version(env!("CARGO_PKG_VERSION")).display_name("sysprep-rs")
+    let name = command.get_name().to_owned();
+    let misplaced = ELSEWHERE.iter().filter(|(_, on, ..)| on.contains(&name.as_str())).map(
+        |(name, _, value, _)| {
+            let arg = Arg::new(*name).long(*name).hide(true);
+            match value {
+                Value::None => arg.action(ArgAction::Count),
+                _ => arg.action(ArgAction::Append).allow_hyphen_values(true),
+            }
+        },
+    );
+    command.args(args).args(misplaced).version(env!("CARGO_PKG_VERSION")).display_name("sysprep-rs")
 }
 
 /// Answers those of the flags that were given.
-pub(crate) fn answer(given: &ArgMatches) -> Result<(), Failure> {
+pub(crate) fn answer(command: &str, given: &ArgMatches) -> Result<(), Failure> {
+    for (name, on, _, why) in ELSEWHERE {
+        if on.contains(&command) && is_given(given, name) {
+            return Err(Failure::usage(format!("--{name}: {why}")));
+        }
+    }
     let mut notes = Vec::new();
     for Flags { names, answer, .. } in FLAGS {
         for name in names.iter().filter(|name| is_given(given, name)) {

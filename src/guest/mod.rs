@@ -1,6 +1,7 @@
 //! The guest as its users see it: a mounted tree, symlinks resolved inside it, and facts about it.
 
 mod accounts;
+pub mod cloud_init;
 mod disk;
 mod facts;
 mod files;
@@ -9,6 +10,7 @@ mod glob;
 pub mod network;
 mod tree;
 mod walk;
+pub mod way_in;
 
 use std::fmt;
 

@@ -19,4 +19,4 @@ pub use secrets::{SearchReport, SecretReport};
 pub use words::bytes;
 
 /// The number of the JSON's format; a change that a reader could trip over raises it.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;

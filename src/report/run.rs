@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::operation::{Action, Class, Objects, VolumeAction};
+use crate::operation::{Action, Class, Content, Objects, VolumeAction};
 use crate::path::GuestPath;
 use crate::plan::{Change, OperationOutcome, Outcome, Plan, Refusal, TOOL, VolumeChange};
 use crate::volume::VolumeId;
@@ -20,6 +20,8 @@ pub enum Command {
     Audit,
     /// The changes were committed.
     Seal,
+    /// The same, of a seed alone.
+    Seed,
 }
 
 /// One path of an operation.
@@ -27,8 +29,8 @@ pub enum Command {
 pub struct PathReport {
     /// The path in the guest.
     pub path: GuestPath,
-    /// `remove`, `create-file`, `create-directory`, `create-symlink`, `rewrite`, `truncate`,
-    /// `set-metadata`, `wipe`.
+    /// `remove`, `create-file`, `create-directory`, `create-symlink`, `create-special`,
+    /// `create-link`, `move`, `rewrite`, `truncate`, `set-metadata`, `wipe`.
     #[serde(rename = "do")]
     pub action: &'static str,
     /// How many files and other objects that are no directories this is.
@@ -37,6 +39,12 @@ pub struct PathReport {
     pub directories: u64,
     /// How many bytes of content go.
     pub bytes: u64,
+    /// How many bytes a file holds afterwards, where it is given content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writes: Option<u64>,
+    /// The file of the host, or of the guest before the run, that this content comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Which pattern or argument of the operation asks for it.
     pub why: String,
     /// The operation that it is counted with in the sums.
@@ -53,6 +61,8 @@ impl PathReport {
             files: change.objects.files,
             directories: change.objects.directories,
             bytes: change.action.bytes(),
+            writes: change.action.content().map(Content::len),
+            from: change.action.content().and_then(source),
             why: change.why.clone(),
             counted_with: change.operation.clone(),
             also: change.also.clone(),
@@ -149,8 +159,8 @@ pub struct SealReport {
     pub not_proved: Vec<String>,
     /// Bytes written to the image.
     pub written: u64,
-    /// Bytes of the image made holes or zeroes.
-    pub discarded: u64,
+    /// Bytes of the image that held data and are holes or zeroes now.
+    pub released: u64,
     /// The file's size afterwards, in bytes.
     pub file_size: u64,
     /// The host storage that the file takes afterwards, in bytes.
@@ -284,6 +294,15 @@ impl Report {
     pub fn place(&self) -> &str {
         let output = self.sealed.as_ref().and_then(|sealed| sealed.output.as_deref());
         output.unwrap_or(&self.found.image.path)
+    }
+}
+
+/// Where content comes from, where that is a file.
+fn source(content: &Content) -> Option<String> {
+    match content {
+        Content::Inline(_) => None,
+        Content::Host(host) => Some(host.file.display().to_string()),
+        Content::Guest(guest) => Some(format!("{} of {}", guest.file, guest.volume)),
     }
 }
 

@@ -417,7 +417,16 @@ fn path_lines(
     below: &mut Below<'_>,
 ) -> fmt::Result {
     let PathReport {
-        path: at, action, files, directories, bytes: gone, also, counted_with, ..
+        path: at,
+        action,
+        files,
+        directories,
+        bytes: gone,
+        writes,
+        from,
+        also,
+        counted_with,
+        ..
     } = path;
     if counted_with != operation {
         return line!(out, "    {action:<16} {at} (counted with {counted_with})");
@@ -426,8 +435,16 @@ fn path_lines(
     if *directories > 0 || *files > 1 {
         line.push_str(&format!(", {}", objects(*files, *directories)));
     }
-    if *gone > 0 {
-        line.push_str(&format!(", {}", bytes(*gone)));
+    if let Some(size) = writes.filter(|size| *size > 0) {
+        line.push_str(&format!(", {} written", bytes(size)));
+    }
+    if let Some(from) = from {
+        line.push_str(&format!(" from {from}"));
+    }
+    match writes {
+        _ if *gone == 0 => {}
+        Some(size) if *size > 0 => line.push_str(&format!(", {} less", bytes(*gone))),
+        _ => line.push_str(&format!(", {}", bytes(*gone))),
     }
     if !also.is_empty() {
         line.push_str(&format!(" (also {})", also.join(", ")));
@@ -471,6 +488,49 @@ fn wrapped(out: &mut dyn Write, head: &str, words: &str) -> fmt::Result {
     line!(out, "{line}")
 }
 
+/// What is done in sum: what goes, what is there and becomes different, what is new.
+fn what(report: &Report, words: [&str; 3]) -> String {
+    let mut sums = [(0, 0, 0); 3];
+    for operation in &report.operations {
+        for path in operation.paths.iter().filter(|it| it.counted_with == operation.operation) {
+            let kind = match path.action {
+                "remove" | "truncate" | "wipe" => 0,
+                action if action.starts_with("create-") => 2,
+                _ => 1,
+            };
+            sums[kind].0 += path.files;
+            sums[kind].1 += path.directories;
+        }
+    }
+    let wiped: BTreeSet<_> = report
+        .operations
+        .iter()
+        .flat_map(|it| &it.volumes)
+        .filter(|it| matches!(it.action, VolumeAction::WipeSwap { .. }))
+        .map(|it| &it.volume)
+        .collect();
+    let renamed: BTreeSet<_> =
+        report.operations.iter().flat_map(|it| &it.volumes).map(|it| &it.volume).collect();
+    sums[0].2 = wiped.len() as u64;
+    sums[1].2 = renamed.difference(&wiped).count() as u64;
+    let totals = &report.totals;
+    let mut tail = format!(" in {}", count(totals.operations, "operation", "operations"));
+    if totals.bytes > 0 {
+        tail.push_str(&format!(", {} of content", bytes(totals.bytes)));
+    }
+    let mut parts = Vec::new();
+    for ((files, directories, volumes), word) in sums.into_iter().zip(words) {
+        if files + directories + volumes > 0 {
+            parts.push(format!("{word}: {}{tail}", things(files, directories, volumes)));
+            // It is said once.
+            tail.clear();
+        }
+    }
+    let text = parts.join("; ");
+    let mut letters = text.chars();
+    letters.next().map(|it| it.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// The last part of a report: the sums, and what sealing did and proved.
 ///
 /// # Errors
@@ -478,28 +538,24 @@ fn wrapped(out: &mut dyn Write, head: &str, words: &str) -> fmt::Result {
 pub fn summary(out: &mut dyn Write, report: &Report) -> fmt::Result {
     writeln!(out)?;
     let totals = &report.totals;
-    let what = format!(
-        "{} in {}, {} of content",
-        things(totals.files, totals.directories, totals.volumes),
-        count(totals.operations, "operation", "operations"),
-        bytes(totals.bytes),
-    );
     match (report.command, &report.sealed) {
         _ if report.found.guests.is_empty() => {}
         (Command::Audit, _) if totals.changes == 0 => line!(out, "Nothing to clean.")?,
         (Command::Audit, _) => {
-            line!(out, "To clean: {what}. Nothing was written.")?;
+            let what = what(report, ["to clean", "to change", "to make"]);
+            line!(out, "{what}. Nothing was written.")?;
         }
-        (Command::Seal, None) if totals.changes == 0 => {
+        (_, None) if totals.changes == 0 => {
             line!(out, "Nothing to clean. Nothing was written.")?;
         }
-        (Command::Seal, None) => {
-            line!(out, "Would clean: {what}. Nothing was written.")?;
+        (_, None) => {
+            let what = what(report, ["would clean", "would change", "would make"]);
+            line!(out, "{what}. Nothing was written.")?;
         }
-        (Command::Seal, Some(sealed)) => {
+        (_, Some(sealed)) => {
             match totals.changes {
                 0 => line!(out, "Nothing to clean.")?,
-                _ => line!(out, "Cleaned: {what}.")?,
+                _ => line!(out, "{}.", what(report, ["cleaned", "changed", "made"]))?,
             }
             for freed in sealed.filesystems.iter().filter(|it| it.discarded > 0) {
                 line!(
@@ -517,7 +573,7 @@ pub fn summary(out: &mut dyn Write, report: &Report) -> fmt::Result {
                 line!(out, "Not proved: {proof}")?;
             }
             let place = report.place();
-            let untouched = sealed.written == 0 && sealed.discarded == 0;
+            let untouched = sealed.written == 0 && sealed.released == 0;
             if untouched && sealed.output.is_none() {
                 line!(out, "{place}: already clean, every byte is as it was")?;
             } else {

@@ -1,6 +1,7 @@
 //! meta-data: which machine it is, as NoCloud reads it.
 
 use super::said::{Origin, START, Said};
+use crate::printable;
 use crate::problem::nearest;
 use crate::yaml::Value;
 
@@ -32,11 +33,21 @@ pub(super) fn check(content: &[u8], said: &mut Said) {
             _ => false,
         };
         match key {
-            "instance-id" if !is_name => {
+            "instance-id" | "local-hostname" | "hostname" if is_name => {
+                let text = value.text().unwrap_or_default();
+                let problem = match key {
+                    "instance-id" => no_instance(text),
+                    _ => no_host(text),
+                };
+                if let Some(problem) = problem {
+                    said.wrong(origin, value.at, format!("'{key}': {problem}"));
+                }
+            }
+            "instance-id" => {
                 let message = "'instance-id' is a text that is not empty; put it in quotes";
                 said.wrong(origin, entry.at, message);
             }
-            "local-hostname" | "hostname" if !is_name => {
+            "local-hostname" | "hostname" => {
                 said.wrong(origin, entry.at, format!("'{key}' is a host's name; put it in quotes"));
             }
             "dsmode" => match value.text() {
@@ -70,4 +81,39 @@ pub(super) fn check(content: &[u8], said: &mut Said) {
     if root.entry("instance-id").is_none() {
         said.note(origin, START, "without 'instance-id' cloud-init calls the instance 'nocloud'");
     }
+}
+
+/// How many bytes Linux takes in a file's name: an instance has a directory of its own.
+const NAME_MAX: usize = 255;
+
+/// How long a host's name is at most, and each part of it (RFC 1123, section 2.1).
+const HOST_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
+
+/// Why a text names no instance.
+fn no_instance(text: &str) -> Option<String> {
+    if text.chars().any(|c| !printable::fits(c)) {
+        return Some("has line ends or control characters".to_owned());
+    }
+    let text = text.trim();
+    (text.len() > NAME_MAX || [".", ".."].contains(&text))
+        .then(|| format!("an instance is a directory's name: {NAME_MAX} bytes at most"))
+}
+
+/// Why a text is no host's name.
+fn no_host(text: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let is_label = |it: &str| {
+        (1..=LABEL_MAX).contains(&it.len())
+            && it.chars().all(fits)
+            && !it.starts_with('-')
+            && !it.ends_with('-')
+    };
+    // A number is one, too, and has no text.
+    let is_name = text.is_empty() || text.len() <= HOST_MAX && text.split('.').all(is_label);
+    (!is_name).then(|| {
+        format!(
+            "no host's name: letters, digits and '-', in parts of {LABEL_MAX} at most with '.' between"
+        )
+    })
 }

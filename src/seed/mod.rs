@@ -3,6 +3,7 @@
 //! A [`Seed`] is read from files of the host and checked as a whole before anything is written.
 //! Where it goes is for others to say: a directory of the guest, or a volume of its own.
 
+mod address;
 mod cloud_config;
 mod gzip;
 mod jinja;

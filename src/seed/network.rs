@@ -1,7 +1,9 @@
 //! network-config in cloud-init's version 1, or in version 2, which is netplan's.
 
+use super::address;
 use super::said::{Origin, START, Said};
 use super::schema::{Finding, Kind, NETWORK_1, NETWORK_2, Schema};
+use crate::problem::At;
 use crate::yaml::{Node, Value};
 
 pub(super) fn check(content: &[u8], said: &mut Said) {
@@ -30,12 +32,19 @@ pub(super) fn check(content: &[u8], said: &mut Said) {
     }
     match node.entry("version").map(|it| (it, &it.value.value)) {
         Some((_, Value::Integer(1))) => {
+            let senseless = addresses(1, node, origin, said);
             for finding in findings(&NETWORK_1, 1, node) {
-                tell(&finding, origin, said);
+                if !senseless.contains(&finding.at) {
+                    tell(&finding, origin, said);
+                }
             }
         }
         Some((_, Value::Integer(2))) => {
+            let senseless = addresses(2, node, origin, said);
             for finding in findings(&NETWORK_2, 2, node) {
+                if senseless.contains(&finding.at) {
+                    continue;
+                }
                 match &finding.kind {
                     // netplan has more keys than the schema, and reads every scalar as text.
                     Kind::Unknown => {
@@ -62,6 +71,13 @@ pub(super) fn check(content: &[u8], said: &mut Said) {
             said.wrong(origin, node.at, message);
         }
     }
+}
+
+/// Tells which addresses make no sense, and gives where they are: one mistake is told once.
+fn addresses(version: u8, node: &Node, origin: &Origin, said: &mut Said) -> Vec<At> {
+    let found = address::check(version, node);
+    found.iter().for_each(|(at, problem)| said.wrong(origin, *at, problem));
+    found.into_iter().map(|(at, _)| at).collect()
 }
 
 fn findings(schema: &Schema, version: u8, node: &Node) -> Vec<Finding> {

@@ -486,3 +486,46 @@ fn what_does_not_fit_into_the_guest_is_an_error() {
     assert!(error.contains("/opt/huge") && error.contains("no space left"), "{error}");
     assert!(fs::read(place.image()).unwrap() == before);
 }
+
+#[test]
+fn what_is_no_file_in_a_folder_stops_no_copy() {
+    let place = Place::new();
+    fs::create_dir(place.path("tree")).unwrap();
+    fs::write(place.path("tree/z"), "last").unwrap();
+    oracle::succeed("mkfifo", "coreutils", &[place.path("tree/pipe").to_str().unwrap()]);
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("tree/socket")).unwrap();
+    let words = ["seal", "--enable=customize", "--copy-in=tree:/srv"];
+    let (text, _) = seal(&place, &words, 3);
+    let left = "Left alone: /srv/tree/socket (customize): on the host it is a socket, which is not \
+                brought along\n";
+    assert!(text.contains(left), "{text}");
+    let root = root_filesystem(&place, &place.image(), "qcow2");
+    oracle::e2fsck_clean(&root);
+    let stat = |path: &str| {
+        let asked = format!("stat {path}");
+        let args = ["-R", asked.as_str(), root.to_str().unwrap()];
+        String::from_utf8(oracle::succeed("debugfs", "e2fsprogs", &args)).unwrap()
+    };
+    assert!(stat("/srv/tree/pipe").contains("Type: FIFO"), "{}", stat("/srv/tree/pipe"));
+    assert!(stat("/srv/tree/z").contains("Type: regular"));
+    assert!(!stat("/srv/tree/socket").contains("Type:"));
+    // Sealed again nothing of it is changed.
+    place.expect("audit image.qcow2", 0);
+    let (text, _) = seal(&place, &words, 3);
+    assert!(text.contains("already clean, every byte is as it was"), "{text}");
+    // Alone it is what was asked for.
+    let (_, error) = seal(&place, &["seal", "--copy-in=tree/pipe:/srv"], 2);
+    assert!(error.contains("tree/pipe: not a regular file"), "{error}");
+}
+
+#[test]
+fn a_file_that_no_filesystem_here_can_hold_is_refused_by_its_size() {
+    let place = Place::new();
+    let large = place.path("large");
+    oracle::succeed("fallocate", "util-linux", &["-l", "200M", large.to_str().unwrap()]);
+    let (_, error) = seal(&place, &["seal", "--upload=large:/srv/large"], 1);
+    assert!(
+        error.contains("209715200 bytes, and the whole filesystem of part2 has 83886080"),
+        "{error}"
+    );
+}

@@ -198,3 +198,68 @@ fn a_report_is_not_taken_for_a_plan() {
     let (_, error) = place.expect("seal --plan report.json image.qcow2", 1);
     assert!(error.contains("report.json:1:1: a report, and no plan"), "{error}");
 }
+
+#[test]
+fn a_plan_is_saved_whole_or_not_at_all() {
+    let place = Place::new();
+    let audit =
+        format!("ulimit -f 8; trap '' XFSZ; exec {} \"$@\"", env!("CARGO_BIN_EXE_sysprep-rs"));
+    let saved = |limited: bool| {
+        let words = ["audit", "-q", "--save-plan", "plan.json", "image.qcow2"];
+        let mut command = match limited {
+            true => {
+                let mut command = std::process::Command::new("bash");
+                command.args(["-c", &audit, "audit"]);
+                command
+            }
+            false => std::process::Command::new(env!("CARGO_BIN_EXE_sysprep-rs")),
+        };
+        command.args(words).current_dir(place.folder.path()).output().unwrap()
+    };
+    let names = || {
+        let entries = fs::read_dir(place.folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let output = saved(true);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("sysprep-rs: plan.json: "), "{error}");
+    assert_eq!(names(), before, "nothing is left of a plan that was not written");
+    assert_eq!(saved(false).status.code(), Some(3));
+    let whole = fs::read(place.path("plan.json")).unwrap();
+    assert_eq!(saved(true).status.code(), Some(1));
+    assert_eq!(fs::read(place.path("plan.json")).unwrap(), whole, "the plan before is still there");
+    // What a symlink leads to is written, and what is no file takes it.
+    std::os::unix::fs::symlink("plan.json", place.path("link")).unwrap();
+    place.expect("audit -q --enable machine-id --save-plan link image.qcow2", 3);
+    assert!(fs::symlink_metadata(place.path("link")).unwrap().is_symlink());
+    assert!(fs::read(place.path("plan.json")).unwrap().len() < whole.len());
+    place.expect("audit -q --save-plan /dev/null image.qcow2", 3);
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn a_shortened_plan_is_told_as_that_whatever_asked_for_it() {
+    let place = Place::new();
+    place.expect(
+        "audit -q --enable machine-id,customize --touch /a --save-plan plan.json image.qcow2",
+        3,
+    );
+    let mut plan: Value =
+        serde_json::from_slice(&fs::read(place.path("plan.json")).unwrap()).unwrap();
+    let (text, _) = place.expect("seal --plan plan.json image.qcow2 --output whole.raw", 0);
+    assert!(text.contains("'customize' is what flags asked for"), "{text}");
+    let changes = plan["changes"].as_array_mut().unwrap();
+    changes.retain(|it| it["operation"] != "customize");
+    for (number, change) in (1..).zip(changes) {
+        change["id"] = number.into();
+    }
+    fs::write(place.path("plan.json"), plan.to_string()).unwrap();
+    let (text, _) = place.expect("seal --plan plan.json image.qcow2", 0);
+    let told = "Not proved: planning again yields nothing: the plan is not all that its operations \
+                would change\n";
+    assert!(text.contains(told), "{text}");
+}

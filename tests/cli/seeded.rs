@@ -170,3 +170,21 @@ fn seeding_alone_changes_nothing_else() {
     assert!(error.starts_with("sysprep-rs: user:1:1: cloud-init knows what this is"), "{error}");
     seal(&place, &["seed", "-n", "--unchecked", "--user-data=user"], 3);
 }
+
+#[test]
+fn an_image_to_seed_is_named_as_for_a_seal() {
+    let place = Place::new();
+    fs::write(place.path("user"), "#!/bin/sh\n").unwrap();
+    let report = place.json("seed --json --user-data user -a image.qcow2 --output new.raw", 0);
+    assert_eq!(report["command"], "seed");
+    let report = place.json("seed -n --json --user-data user image.qcow2", 3);
+    assert_eq!(report["command"], "seed");
+    place.expect("seed --user-data user -a image.qcow2 image.qcow2", 2);
+    place.expect("seed --config-drive --user-data user -a image.qcow2 --output x.raw", 2);
+    // A volume or an image, and not one under the other's name.
+    let (_, error) = place.expect("seed --user-data user image.qcow2 --output seed.ISO", 2);
+    assert!(error.contains("leave the image out for a volume that carries the seed"), "{error}");
+    assert!(!place.path("seed.ISO").exists());
+    place.expect("seed --user-data user image.qcow2 --output x.iso --output-format raw", 0);
+    assert!(place.path("x.iso").exists());
+}

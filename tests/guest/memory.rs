@@ -25,9 +25,10 @@ enum Object {
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryFs {
     objects: Vec<Object>,
+    /// Owner, group and mode where they are not root's 0755.
+    owners: BTreeMap<Node, (u32, u32, u16)>,
     uuid: Option<String>,
     label: Option<String>,
-    modes: BTreeMap<u64, u16>,
     /// Whether directories say what kind their entries are.
     pub(crate) kinds: bool,
 }
@@ -37,7 +38,7 @@ impl MemoryFs {
     pub(crate) fn new() -> Self {
         let root =
             Object::Directory { names: BTreeMap::new(), encrypted: false, unreadable: false };
-        Self { objects: vec![root], uuid: None, label: None, modes: BTreeMap::new(), kinds: true }
+        Self { objects: vec![root], owners: BTreeMap::new(), uuid: None, label: None, kinds: true }
     }
 
     /// With a UUID.
@@ -86,17 +87,17 @@ impl MemoryFs {
         self
     }
 
-    /// With other permissions than 0755 for what is at `path`.
-    pub(crate) fn mode(mut self, path: &str, mode: u16) -> Self {
-        let node = self.node(path.as_bytes()).unwrap();
-        self.modes.insert(node.0, mode);
-        self
-    }
-
     /// With a second name for what is at `to`, directories too, as no sound filesystem has it.
     pub(crate) fn hard_link(mut self, path: impl AsRef<[u8]>, to: &str) -> Self {
         let node = self.node(to.as_bytes()).unwrap();
         self.name(path.as_ref(), node);
+        self
+    }
+
+    /// With an owner, a group and a mode for what is at `path`.
+    pub(crate) fn owned(mut self, path: &str, uid: u32, gid: u32, mode: u16) -> Self {
+        let node = self.node(path.as_bytes()).unwrap();
+        self.owners.insert(node, (uid, gid, mode));
         self
     }
 
@@ -233,11 +234,12 @@ impl ReadFs for MemoryFs {
             Object::Fifo => (Kind::Fifo, 0),
             Object::Huge(size) => (Kind::File, *size),
         };
+        let (uid, gid, mode) = self.owners.get(&node).copied().unwrap_or((0, 0, 0o755));
         Ok(Stat {
             kind,
-            mode: self.modes.get(&node.0).copied().unwrap_or(0o755),
-            uid: 0,
-            gid: 0,
+            mode,
+            uid,
+            gid,
             size,
             allocated: size,
             links: 1,

@@ -1,12 +1,16 @@
 //! Guests: the tree that a guest sees, what is found in it, and what it is.
 
+mod cloud_init;
+mod cloud_init_start;
 mod facts;
 mod images;
 mod memory;
 mod mounts;
 mod network;
 mod search;
+mod sshd_config;
 mod tree;
+mod way_in;
 
 use sysprep_rs::guest::{Place, Tree};
 use sysprep_rs::path::GuestPath;

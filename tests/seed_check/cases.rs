@@ -143,3 +143,83 @@ fn what_is_wrong_is_told_with_its_place() {
     assert_all_wrong(SeedFile::UserData, CLOUD_CONFIG.iter().copied());
     assert_all_wrong(SeedFile::VendorData, CLOUD_CONFIG.iter().copied());
 }
+
+/// network-config whose form is right and whose addresses make no sense; cloud-init finds that out
+/// in the guest.
+const SENSELESS: &[Case] = &[
+    (
+        "version: 2\nethernets:\n  eth0:\n    addresses: [10.0.0.300/24, 10.0.0.1/33, 10.0.0.1]\n",
+        &[
+            ("4:17", "'addresses': '10.0.0.300/24' is no IP address"),
+            ("4:32", "a prefix length of 10.0.0.1 is 0 to 32"),
+            ("4:45", "'10.0.0.1' has no prefix length; write 10.0.0.1/24"),
+        ],
+    ),
+    (
+        "version: 2\nethernets:\n  eth0: {addresses: ['fe80::1/129', 'fe80::1/+64'], gateway6: 10.0.0.1}\n",
+        &[
+            ("3:22", "a prefix length of fe80::1 is 0 to 128"),
+            ("3:37", "a prefix length of fe80::1 is 0 to 128"),
+            ("3:63", "'gateway6': '10.0.0.1' is an address, and none of IPv6"),
+        ],
+    ),
+    (
+        "version: 2\nethernets:\n  a: {gateway4: router, nameservers: {addresses: [9.9.9, 9.9.9.9]}}\n",
+        &[("3:17", "'gateway4': 'router' is no IP address"), ("3:51", "'addresses': '9.9.9'")],
+    ),
+    (
+        "version: 2\nethernets:\n  a:\n    routes: [{to: default, via: 10.0.0.x}, {to: 10.0.0.0/8, via: 'fe80::1'}]\n",
+        &[
+            ("4:33", "'via': '10.0.0.x' is no IP address"),
+            ("4:66", "'via': fe80::1 is another kind of address than 10.0.0.0"),
+        ],
+    ),
+    // PyYAML makes numbers of some of these, in base 60.
+    (
+        "version: 2\nethernets:\n  a: {match: {macaddress: 52:54:00:12:34:56}}\n",
+        &[(
+            "3:27",
+            "'macaddress': a number for cloud-init, which reads digits with colons in base 60",
+        )],
+    ),
+    (
+        "version: 1\nconfig:\n- {type: physical, name: a, mac_address: 52:54:00:12:34:56}\n",
+        &[("3:42", "'mac_address': a number for cloud-init")],
+    ),
+    (
+        "version: 2\nethernets:\n  a: {match: {macaddress: 52-54-00-12-34-5g}, macaddress: rndom}\n",
+        &[("3:27", "is no MAC address, as in"), ("3:59", "'rndom' is no MAC address")],
+    ),
+    (
+        "version: 1\nconfig:\n- type: physical\n  name: a\n  subnets:\n  - {type: static, address: 10.0.0, netmask: 255.0.255.0, gateway: 10.0.0.256, broadcast: 'fe80::1', dns_nameservers: [x]}\n- {type: nameserver, address: 9.9.9.9/8}\n- {type: route, destination: 10.0.0.0/40, gateway: 10.0.0.1}\n",
+        &[
+            ("6:29", "'address': '10.0.0' is no IP address"),
+            ("6:46", "'netmask': '255.0.255.0' is no netmask"),
+            ("6:68", "'gateway': '10.0.0.256' is no IP address"),
+            ("6:91", "'broadcast': 'fe80::1' is an address, and none of IPv4"),
+            ("6:120", "'dns_nameservers': 'x' is no IP address"),
+            ("7:31", "'address': '9.9.9.9/8' is no IP address"),
+            ("8:30", "'destination': '10.0.0.0/40': a prefix length of 10.0.0.0 is 0 to 32"),
+        ],
+    ),
+];
+
+/// network-config with addresses of every kind.
+const SENSE: &[&str] = &[
+    "version: 2\nethernets:\n  a:\n    match: {macaddress: '52:54:00:12:34:56'}\n    macaddress: random\n    \
+     addresses: [10.0.0.1/24, 'fd00::1/64']\n    gateway4: 10.0.0.254\n    gateway6: 'fe80::1'\n    \
+     nameservers: {addresses: [9.9.9.9, '2620:fe::fe'], search: [lan]}\n    \
+     routes: [{to: default, via: 10.0.0.2}, {to: 'fd01::/48', via: 'fe80::2', metric: 5}]\n",
+    "version: 1\nconfig:\n- type: physical\n  name: a\n  mac_address: 52:54:00:aB:34:56\n  subnets:\n  \
+     - {type: static, address: 10.0.0.1/24, gateway: 10.0.0.254, dns_nameservers: [9.9.9.9]}\n  \
+     - {type: static, address: 10.0.1.1, netmask: 255.255.255.0, broadcast: 10.0.1.255}\n  \
+     - {type: static6, address: 'fd00::1', netmask: '64'}\n  - {type: dhcp}\n- \
+     {type: route, network: 10.1.0.0, netmask: 255.255.0.0, gateway: 10.0.0.1}\n- \
+     {type: nameserver, address: [9.9.9.9, 'fe80::1%eth0']}\n",
+];
+
+#[test]
+fn addresses_have_to_make_sense() {
+    assert_all_wrong(SeedFile::NetworkConfig, SENSELESS.iter().copied());
+    assert_all_wrong(SeedFile::NetworkConfig, SENSE.iter().map(|it| (*it, &[][..])));
+}

@@ -100,7 +100,16 @@ fn what_cannot_be_looked_at_is_said() {
 
 #[test]
 fn meta_data_names_a_machine() {
-    for good in ["", "{\"instance-id\": \"a\"}", "instance-id: 5\n", "\u{feff}instance-id: a\n"] {
+    let long = format!("local-hostname: {}\n", "a".repeat(64));
+    assert_wrong(MetaData, long, &[("1:17", "parts of 63 at most")]);
+    for good in [
+        "local-hostname: web-1.example.org\n",
+        "hostname: 5\n",
+        "",
+        "{\"instance-id\": \"a\"}",
+        "instance-id: 5\n",
+        "\u{feff}instance-id: a\n",
+    ] {
         assert_wrong(MetaData, good, &[]);
     }
     for (text, place, part) in [
@@ -110,6 +119,12 @@ fn meta_data_names_a_machine() {
         ("instance-id: a\ndsmode: disabled\n", "2:9", "would not take the seed"),
         ("instance-id: a\ninstance-id: b\n", "2:1", "given twice"),
         ("instance-id: [a\n", "1:14", "unclosed bracket"),
+        ("instance-id: \"a\\nb\"\n", "1:14", "'instance-id': has line ends or control"),
+        ("instance-id: ..\n", "1:14", "an instance is a directory's name"),
+        ("local-hostname: \"a\\nb\"\n", "1:17", "'local-hostname': no host's name"),
+        ("hostname: web 1\n", "1:11", "'hostname': no host's name"),
+        ("local-hostname: -a.lan\n", "1:17", "no host's name"),
+        ("local-hostname: a..lan\n", "1:17", "no host's name"),
     ] {
         assert_wrong(MetaData, text, &[(place, part)]);
     }

@@ -215,10 +215,10 @@ impl CustomizeArgs {
     fn steps_of_file(&self, path: &Path) -> Result<Vec<Json>, Failure> {
         let text = text_file::read(path, FILE_BYTES).map_err(|it| Failure::at(path, it))?;
         let mut steps = Vec::new();
-        for (command, value) in file::commands(&text) {
+        for (line, command, value) in file::commands(&text) {
             let wrong = |problem: &str| {
                 Failure::usage(format!(
-                    "--commands-from-file {}: {command}: {problem}",
+                    "--commands-from-file {} line {line}: {command}: {problem}",
                     path.display()
                 ))
             };

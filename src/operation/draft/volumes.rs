@@ -49,6 +49,11 @@ pub(crate) struct Renewal {
 }
 
 impl Draft<'_> {
+    /// How many bytes a volume's filesystem has, used ones included.
+    pub fn size_of(&self, volume: &VolumeId) -> Option<u64> {
+        self.filesystem(volume).map(|fs| fs.info().size)
+    }
+
     /// The volumes that are to get another UUID, those of other guests of the disk included. Which
     /// of this guest's cannot is noted.
     pub(crate) fn renewals(&mut self) -> Vec<Renewal> {

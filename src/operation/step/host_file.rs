@@ -1,10 +1,13 @@
 //! Files of the host that a step brings along.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::StepError;
 use crate::operation::content::HostContent;
+use crate::volume::VolumeId;
 
 /// A file of the host, or a stretch of one, and what it holds once that was asked for: the same for
 /// the plan and for what proves it.
@@ -25,6 +28,22 @@ impl HostFile {
     /// So many bytes of a file, from `at` on.
     pub(super) fn part(path: PathBuf, at: u64, length: u64) -> Self {
         Self { path, part: Some((at, length)), content: OnceLock::new() }
+    }
+
+    /// Makes sure that the file is not larger than a whole filesystem; its holes take no space.
+    ///
+    /// # Errors
+    /// It is, and how large it is.
+    pub(super) fn fits(&self, size: u64, volume: &VolumeId) -> Result<(), StepError> {
+        let Ok(metadata) = fs::metadata(&self.path) else { return Ok(()) };
+        let stored = metadata.len().min(metadata.blocks().saturating_mul(512));
+        if stored <= size {
+            return Ok(());
+        }
+        Err(StepError::Host(format!(
+            "{}: {stored} bytes, and the whole filesystem of {volume} has {size}",
+            self.path.display()
+        )))
     }
 
     /// What it holds.

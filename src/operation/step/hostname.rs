@@ -64,24 +64,16 @@ fn is_like(facts: &Facts, ids: &[&str]) -> bool {
 /// A hosts file (hosts(5)) with the old name replaced by the new one, with and without its domain.
 /// Debian's installer writes `unassigned-hostname` where it was given none.
 fn renamed(hosts: &[u8], old: Option<&[u8]>, new: &[u8]) -> Vec<u8> {
-    let old = old.filter(|old| !LOCAL.contains(old));
-    let name = |word: &[u8]| -> Option<Vec<u8>> {
-        match word {
-            word if Some(word) == old => Some(new.to_vec()),
-            word if Some(word) == old.map(short) => Some(short(new).to_vec()),
-            b"unassigned-hostname" => Some(short(new).to_vec()),
-            b"unassigned-hostname.unassigned-domain" if new.contains(&b'.') => Some(new.to_vec()),
-            _ => None,
-        }
-    };
+    let old = old.filter(|old| !LOCAL.contains(&short(old)));
     let mut edited = Vec::with_capacity(hosts.len());
     for line in hosts.split_inclusive(|&byte| byte == b'\n') {
         let comment = line.iter().position(|&byte| byte == b'#').unwrap_or(line.len());
         let (text, rest) = line.split_at(comment);
+        let rename = Rename::on(text, old, new);
         let mut address = true;
         for word in text.split_inclusive(u8::is_ascii_whitespace) {
             let bare = word.trim_ascii_end();
-            match name(bare).filter(|_| !address) {
+            match rename.of(bare).filter(|_| !address) {
                 Some(name) => edited.extend(name),
                 None => edited.extend_from_slice(bare),
             }
@@ -91,6 +83,53 @@ fn renamed(hosts: &[u8], old: Option<&[u8]>, new: &[u8]) -> Vec<u8> {
         edited.extend_from_slice(rest);
     }
     edited
+}
+
+/// What becomes of the names on one line of a hosts file.
+struct Rename<'a> {
+    old: Option<&'a [u8]>,
+    new: &'a [u8],
+    /// Whether the old name in any domain is this host: the line is of this host.
+    any_domain: bool,
+    /// Whether a name with its domain is on the line, so that the one without stays without.
+    has_full: bool,
+}
+
+impl<'a> Rename<'a> {
+    fn on(line: &[u8], old: Option<&'a [u8]>, new: &'a [u8]) -> Self {
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty());
+        let address = words.next().unwrap_or_default();
+        let names: Vec<&[u8]> = words.collect();
+        let is_short = |it: &&[u8]| Some(*it) == old.map(short);
+        let any_domain =
+            address.starts_with(b"127.") || address == b"::1" || names.iter().any(is_short);
+        let mut rename = Self { old, new, any_domain, has_full: false };
+        rename.has_full = names.iter().any(|it| rename.is_full(it));
+        rename
+    }
+
+    /// Whether it is the old name with a domain.
+    fn is_full(&self, word: &[u8]) -> bool {
+        let same = Some(short(word)) == self.old.map(short);
+        same && word.contains(&b'.') && (self.any_domain || Some(word) == self.old)
+    }
+
+    fn of(&self, word: &[u8]) -> Option<Vec<u8>> {
+        let (new, name) = (self.new, short(self.new));
+        match word {
+            // Without a domain of its own it stays in the old one.
+            word if self.is_full(word) && !new.contains(&b'.') => {
+                let domain = word.get(short(word).len()..).unwrap_or_default();
+                Some([name, domain].concat())
+            }
+            word if self.is_full(word) => Some(new.to_vec()),
+            word if Some(word) == self.old && !self.has_full => Some(new.to_vec()),
+            word if Some(word) == self.old.map(short) => Some(name.to_vec()),
+            b"unassigned-hostname" => Some(name.to_vec()),
+            b"unassigned-hostname.unassigned-domain" if new.contains(&b'.') => Some(new.to_vec()),
+            _ => None,
+        }
+    }
 }
 
 impl Hostname {
@@ -136,7 +175,8 @@ impl Propose for Hostname {
         if systemd && is_like(&facts, &["fedora", "rhel", "centos"]) {
             self.set(draft, "/etc/machine-info", "PRETTY_HOSTNAME")?;
         }
-        if facts.package_manager == Some(Packages::Dpkg)
+        let debian = is_like(&facts, &["debian", "ubuntu"]);
+        if (debian || facts.package_manager == Some(Packages::Dpkg))
             && let Some(hosts) = draft.at(&path("/etc/hosts"), true)?
             && let Some(content) = draft.content(&hosts)?
         {
@@ -181,6 +221,13 @@ mod tests {
         let edited = "127.0.0.1\tlocalhost\n127.0.1.1\tnew.org new # old\n10.0.0.1 older\n";
         assert_eq!(hosts(debian, Some("old.lan"), "new.org"), edited);
         assert_eq!(hosts("::1 old", Some("old"), "new"), "::1 new");
+        // The name in /etc/hostname has no domain, and the one in the hosts file has.
+        let (short, line) = (Some("old"), "127.0.1.1\told.lan old\n10.0.0.1 old.far\n");
+        assert_eq!(hosts(line, short, "new.org"), "127.0.1.1\tnew.org new\n10.0.0.1 old.far\n");
+        assert_eq!(hosts(line, short, "new"), "127.0.1.1\tnew.lan new\n10.0.0.1 old.far\n");
+        assert_eq!(hosts("127.0.1.1 old.lan\n", short, "new"), "127.0.1.1 new.lan\n");
+        let local = "127.0.0.1 localhost.lan localhost\n";
+        assert_eq!(hosts(local, Some("localhost.lan"), "n"), local);
         assert_eq!(hosts("old old\n", Some("old"), "new"), "old new\n");
         assert_eq!(hosts("127.0.0.1 localhost\n", Some("localhost"), "n"), "127.0.0.1 localhost\n");
         let unassigned = "127.0.1.1 unassigned-hostname.unassigned-domain unassigned-hostname\n";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,6 +69,9 @@ enum Body {
     File(HostFile),
     Directory,
     Symlink(Vec<u8>),
+    Fifo,
+    /// Nothing that is brought along: what it is.
+    Left(&'static str),
 }
 
 /// Reads a file, or what is in a folder, a folder before what is in it and each by name.
@@ -94,8 +97,12 @@ fn read(
         Body::Directory
     } else if kind.is_symlink() {
         Body::Symlink(fs::read_link(path).map_err(failed)?.as_os_str().as_bytes().to_vec())
-    } else {
+    } else if names.len() == 1 {
         return Err(format!("{}: not a regular file", path.display()));
+    } else if kind.is_fifo() {
+        Body::Fifo
+    } else {
+        Body::Left(if kind.is_socket() { "a socket" } else { "a device" })
     };
     let mode = if kind.is_symlink() { 0o777 } else { (metadata.mode() & 0o7777) as u16 };
     let owned = Owned { mode, uid: metadata.uid(), gid: metadata.gid() };
@@ -134,8 +141,19 @@ impl Upload {
             true => object.owned,
             false => draft.owned(&target)?.unwrap_or(Owned { mode: 0o755, uid: 0, gid: 0 }),
         };
+        if let Body::File(file) = &object.body
+            && let Some(size) = draft.size_of(&target.volume)
+        {
+            // Before all of it is read.
+            file.fits(size, &target.volume)?;
+        }
         let mut target = target;
         let new = match (&object.body, target.kind) {
+            (Body::Left(what), _) => {
+                let reason = format!("on the host it is {what}, which is not brought along");
+                draft.refuse(&target.path, reason);
+                return Ok(());
+            }
             (Body::File(file), Some(Kind::File)) => {
                 let host = file.content()?;
                 if !draft.holds(&target, host.length, host.digest)? {
@@ -152,12 +170,15 @@ impl Upload {
             {
                 return draft.set_owned(&target, owned, why);
             }
-            (Body::File(_) | Body::Symlink(_), Some(Kind::File | Kind::Symlink)) | (_, None) => {
+            (Body::Fifo, Some(Kind::Fifo)) => return draft.set_owned(&target, owned, why),
+            (Body::File(_) | Body::Symlink(_) | Body::Fifo, Some(Kind::File | Kind::Symlink))
+            | (_, None) => {
                 target.kind = None;
                 match &object.body {
                     Body::File(file) => New::File(draft.bring(file.content()?)?),
                     Body::Directory => New::Directory,
                     Body::Symlink(link) => New::Symlink(link.clone()),
+                    Body::Fifo | Body::Left(_) => New::Special(Kind::Fifo, (0, 0)),
                 }
             }
             (_, Some(_)) => {

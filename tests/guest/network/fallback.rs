@@ -26,7 +26,7 @@ fn after(spec: &Spec<'_>, found: &Fallback) -> String {
     let mut fs = spec.memory();
     for (path, content, mode) in &found.files {
         let path = path.to_string();
-        fs = fs.file(&path, content).mode(&path, *mode);
+        fs = fs.file(&path, content).owned(&path, 0, 0, *mode);
     }
     let mut starts = spec.starts.to_vec();
     let names: Vec<String> = found

@@ -34,7 +34,7 @@ impl Spec<'_> {
             let (path, content) = line.split_once(" = ").unwrap();
             fs = fs.file(path, content);
             if path.ends_with(".nmconnection") {
-                fs = fs.mode(path, 0o600);
+                fs = fs.owned(path, 0, 0, 0o600);
             }
         }
         fs

@@ -1,0 +1,212 @@
+//! What the SSH server's configuration says of an account: `sshd -T` is the judge.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use sysprep_rs::fs::directory::Directory;
+use sysprep_rs::guest::Tree;
+use sysprep_rs::guest::way_in::{SshdConfig, Who};
+use sysprep_rs::volume::VolumeId;
+
+use super::path;
+use crate::support::oracle;
+
+const PASSWD: &str = "root:x:0:0::/root:/bin/sh\n\
+                      sshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n\
+                      bob:x:1000:1000::/home/bob:/bin/sh\n\
+                      eve:x:1001:1001::/home/eve:/bin/sh\n";
+const GROUP: &str = "root:x:0:\nbob:x:1000:\neve:x:1001:\nwheel:x:10:bob\nusers:x:100:bob,eve\n";
+
+/// `sshd_config`, and files beside it, of which `sshd -T` may think otherwise.
+const CONFIGS: &[(&str, &[(&str, &str)])] = &[
+    ("", &[]),
+    ("PermitRootLogin yes\nPermitRootLogin no\n", &[]),
+    ("permitrootlogin=without-password\nPasswordAuthentication = no\n", &[]),
+    ("PermitRootLogin \"forced-commands-only\" # why\nUsePAM yes\n", &[]),
+    ("ChallengeResponseAuthentication no\nKbdInteractiveAuthentication yes\n", &[]),
+    ("PasswordAuthentication no\nMatch User bob\nPasswordAuthentication yes\n", &[]),
+    (
+        "Match User bob\n PasswordAuthentication no\nMatch User b*\n PasswordAuthentication yes\n",
+        &[],
+    ),
+    ("Match User !bob,*\n PermitEmptyPasswords yes\n PubkeyAuthentication no\n", &[]),
+    (
+        "Match Group wheel\nPermitRootLogin no\nAllowUsers a* bob\nMatch all\nPermitRootLogin yes\n",
+        &[],
+    ),
+    ("Match Group wheel,!users\nPubkeyAuthentication no\n", &[]),
+    ("Match User root Group root\nPasswordAuthentication no\n", &[]),
+    ("Match User=bob Group=\"wh*\"\nPasswordAuthentication no\n", &[]),
+    ("Match User bob\nMatch All\nKbdInteractiveAuthentication no\n", &[]),
+    (
+        "AllowUsers bob eve@10.*\nAllowUsers root\nDenyUsers x y\nAllowGroups a\nDenyGroups b c\n",
+        &[],
+    ),
+    ("AllowUsers bob\nMatch User bob\nAllowUsers eve\nDenyGroups wheel\n", &[]),
+    ("AuthorizedKeysFile /etc/ssh/keys/%u .ssh/authorized_keys\nStrictModes no\n", &[]),
+    ("AuthorizedKeysFile none\nAuthorizedKeysFile .ssh/x\n", &[]),
+    ("AuthenticationMethods publickey,password publickey,keyboard-interactive:pam\n", &[]),
+    ("Match User eve\nAuthenticationMethods password\nAuthorizedKeysFile %h/k\n", &[]),
+    ("Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin no\n", &[]),
+    (
+        "Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin no\nUsePAM no\n",
+        &[
+            ("10-a.conf", "PermitRootLogin yes\n"),
+            ("20-b.conf", "PermitRootLogin no\nUsePAM yes\n"),
+        ],
+    ),
+    (
+        "Include /etc/ssh/sshd_config.d/*.conf\nPasswordAuthentication no\n",
+        &[
+            ("10-a.conf", "Match User bob\nPubkeyAuthentication no\n"),
+            (".hidden.conf", "UsePAM yes\n"),
+        ],
+    ),
+    (
+        "Match User bob\nInclude /etc/ssh/sshd_config.d/*.conf\nPasswordAuthentication no\n",
+        &[("a.conf", "PasswordAuthentication yes\nMatch all\nPubkeyAuthentication no\n")],
+    ),
+    (
+        "Include /etc/ssh/sshd_config.d/?.conf /etc/ssh/sshd_config.d/bb.conf\n",
+        &[
+            ("a.conf", "PermitRootLogin yes\n"),
+            ("bb.conf", "UsePAM yes\n"),
+            ("cc.conf", "StrictModes no\n"),
+        ],
+    ),
+];
+
+fn openssh() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/openssh");
+    assert!(folder.is_dir(), "{} is missing: tests/run fetches it", folder.display());
+    folder
+}
+
+/// A file below a folder whose name begins so.
+fn below(folder: &Path, name: &str) -> Option<PathBuf> {
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.is_symlink() {
+            if let Some(found) = below(&path, name) {
+                return Some(found);
+            }
+        } else if entry.file_name().to_string_lossy().starts_with(name) {
+            return Some(path);
+        }
+    }
+    None
+}
+
+/// Runs a script where one may be root and mount, with nothing of it left.
+fn apart(script: &str, environment: &[(&str, &str)]) -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("unshare")
+        .args(["-rm", "sh", "-c", script])
+        .envs(environment.iter().copied())
+        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap_or_else(|error| panic!("unshare (package util-linux) cannot be run: {error}"));
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{script}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn its_configuration_says_what_sshd_itself_reads_of_it() {
+    let package = openssh();
+    let library = below(&package, "libnss_wrapper.so").expect("libnss-wrapper is unpacked");
+    let wrap = below(&package, "libwrap.so").expect("libwrap0 is unpacked");
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    oracle::succeed(
+        "ssh-keygen",
+        "openssh-client",
+        &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()],
+    );
+    for (name, content) in [("passwd", PASSWD), ("group", GROUP)] {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let users = ["root", "bob", "eve"];
+    let mut script =
+        String::from("mount -t tmpfs tmpfs /run && mkdir /run/sshd || exit 1\nset -e\n");
+    for (number, (main, beside)) in CONFIGS.iter().enumerate() {
+        let tree = folder.path().join(number.to_string());
+        let ssh = tree.join("etc/ssh");
+        fs::create_dir_all(ssh.join("sshd_config.d")).unwrap();
+        fs::write(ssh.join("sshd_config"), main).unwrap();
+        let here = |text: &str| {
+            text.replace("Include /etc", &format!("Include {}/etc", tree.display())).replace(
+                " /etc/ssh/sshd_config.d",
+                &format!(" {}/etc/ssh/sshd_config.d", tree.display()),
+            )
+        };
+        fs::write(tree.join("asked"), here(main)).unwrap();
+        for (name, content) in *beside {
+            fs::write(ssh.join("sshd_config.d").join(name), content).unwrap();
+        }
+        for user in users {
+            script += &format!(
+                "echo '== {number} {user}'\nLD_PRELOAD={} {}/usr/sbin/sshd -T -C user={user},host=h,addr=1.2.3.4 -h {} -f {}/asked\n",
+                library.display(),
+                package.display(),
+                key.display(),
+                tree.display(),
+            );
+        }
+    }
+    let passwd = folder.path().join("passwd");
+    let group = folder.path().join("group");
+    let said = apart(
+        &script,
+        &[
+            ("LD_LIBRARY_PATH", wrap.parent().unwrap().to_str().unwrap()),
+            ("NSS_WRAPPER_PASSWD", passwd.to_str().unwrap()),
+            ("NSS_WRAPPER_GROUP", group.to_str().unwrap()),
+        ],
+    );
+    let answers: Vec<&str> = said.split("== ").skip(1).collect();
+    assert_eq!(answers.len(), CONFIGS.len() * users.len());
+    for (at, theirs) in answers.into_iter().enumerate() {
+        let (number, user) = (at / users.len(), users[at % users.len()]);
+        let tree = folder.path().join(number.to_string());
+        let fs = Arc::new(Directory::open(&tree).unwrap());
+        let tree = Tree::single(VolumeId("host".into()), fs);
+        let config = SshdConfig::read(&tree, &path("/etc/ssh/sshd_config"), &[]).unwrap();
+        let groups: &[&str] = match user {
+            "root" => &["root"],
+            "bob" => &["bob", "wheel", "users"],
+            _ => &["eve", "users"],
+        };
+        let groups: Vec<String> = groups.iter().map(|it| (*it).to_owned()).collect();
+        let ours = config.effective(Who { user, groups: &groups });
+        assert_eq!(ours.len(), 1, "{:?}", CONFIGS[number]);
+        let ours = &ours[0];
+        let values = |key: &str| -> Vec<String> {
+            let lines = theirs.lines().filter_map(|it| it.strip_prefix(key)?.strip_prefix(' '));
+            lines.flat_map(|it| it.split(' ').map(str::to_owned)).collect()
+        };
+        let flag = |key: &str| values(key) == ["yes"];
+        let told = format!("{:?} {user}", CONFIGS[number]);
+        let root = values("permitrootlogin")[0].replace("without-password", "prohibit-password");
+        assert_eq!(ours.permit_root, root, "{told}");
+        assert_eq!(ours.password, flag("passwordauthentication"), "{told}");
+        assert_eq!(ours.keyboard_interactive, flag("kbdinteractiveauthentication"), "{told}");
+        assert_eq!(ours.pubkey, flag("pubkeyauthentication"), "{told}");
+        assert_eq!(ours.empty_passwords, flag("permitemptypasswords"), "{told}");
+        assert_eq!(ours.use_pam, flag("usepam"), "{told}");
+        assert_eq!(ours.strict_modes, flag("strictmodes"), "{told}");
+        let mut files = values("authorizedkeysfile");
+        files.retain(|it| it != "none");
+        assert_eq!(ours.key_files, files, "{told}");
+        assert_eq!(ours.allow_users, values("allowusers"), "{told}");
+        assert_eq!(ours.deny_users, values("denyusers"), "{told}");
+        assert_eq!(ours.allow_groups, values("allowgroups"), "{told}");
+        assert_eq!(ours.deny_groups, values("denygroups"), "{told}");
+        let mut methods = values("authenticationmethods");
+        methods.retain(|it| it != "any");
+        assert_eq!(ours.methods, methods, "{told}");
+    }
+}
