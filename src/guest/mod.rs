@@ -8,6 +8,7 @@ mod files;
 mod fstab;
 mod glob;
 pub mod network;
+pub mod selinux;
 mod tree;
 mod walk;
 pub mod way_in;

@@ -9,6 +9,7 @@ mod mounts;
 mod network;
 mod search;
 mod sshd_config;
+mod selinux;
 mod tree;
 mod way_in;
 
