@@ -1,6 +1,7 @@
 //! The guest as its users see it: a mounted tree, symlinks resolved inside it, and facts about it.
 
 mod accounts;
+pub mod boot;
 pub mod cloud_init;
 mod disk;
 mod facts;

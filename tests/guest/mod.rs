@@ -1,5 +1,6 @@
 //! Guests: the tree that a guest sees, what is found in it, and what it is.
 
+mod boot;
 mod cloud_init;
 mod cloud_init_start;
 mod facts;
