@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sysprep_rs::fs::DRIVERS;
+use sysprep_rs::seed::SeedFile;
 
 use super::entries;
 use crate::support::disk::Disk;
@@ -47,4 +48,20 @@ pub fn plan(data: &[u8]) {
 /// Operation files.
 pub fn operation(data: &[u8]) {
     entries::operation(&String::from_utf8_lossy(data));
+}
+
+/// user-data and vendor-data: cloud-config, MIME, templates, what is packed.
+pub fn user_data(data: &[u8]) {
+    entries::seed(SeedFile::UserData, data);
+    entries::seed(SeedFile::VendorData, data);
+}
+
+/// meta-data.
+pub fn meta_data(data: &[u8]) {
+    entries::seed(SeedFile::MetaData, data);
+}
+
+/// network-config.
+pub fn network_config(data: &[u8]) {
+    entries::seed(SeedFile::NetworkConfig, data);
 }

@@ -18,6 +18,7 @@ use sysprep_rs::image::{Access, Format, Image, OpenOptions};
 use sysprep_rs::operation::Operation;
 use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::Plan;
+use sysprep_rs::seed::{self, Seed, SeedFile};
 use sysprep_rs::volume;
 
 use crate::support::disk::Disk;
@@ -203,4 +204,16 @@ pub(crate) fn plan(text: &str) {
 /// An operation file.
 pub(crate) fn operation(text: &str) {
     let _ = Operation::from_yaml("hostile.yaml", text);
+}
+
+/// A file of a seed; and the same bytes as a guest's own settings for cloud-init.
+pub(crate) fn seed(file: SeedFile, bytes: &[u8]) {
+    let mut seed = Seed::default();
+    match seed.add(file, "hostile", bytes.to_vec()) {
+        Ok(()) => assert_eq!(seed.get(file), Some(bytes)),
+        Err(errors) => assert!(!errors.to_string().is_empty()),
+    }
+    let _ = seed::sets(bytes, "network");
+    let _ = seed::ds_identify(bytes);
+    let _ = seed::instance(bytes);
 }
