@@ -10,6 +10,7 @@ mod fstab;
 mod glob;
 pub mod network;
 pub mod selinux;
+mod swap_unit;
 mod tree;
 mod walk;
 pub mod way_in;
@@ -27,6 +28,7 @@ pub use facts::{Facts, Family, Init, MachineId, Packages, SelinuxMode};
 pub use files::{FileState, Files, NAMES};
 pub(crate) use fstab::swap_files as fstab_swap_files;
 pub use glob::{NamePattern, Pattern};
+pub(crate) use swap_unit::swap_unit_files;
 pub use tree::{Found, Mount, Place, Tree, Unread};
 pub use walk::{Walk, WalkEntry, Walked};
 

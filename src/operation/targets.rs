@@ -99,6 +99,12 @@ impl fmt::Debug for Targets {
 }
 
 impl Targets {
+    /// Whatever these patterns find.
+    pub(super) fn of(patterns: &[&str]) -> Self {
+        let patterns = patterns.iter().map(|&it| it.to_owned()).collect();
+        Self { patterns, ..Self::default() }
+    }
+
     pub(crate) fn from_fields(fields: &Fields) -> Result<Self, Problem> {
         let only = fields.texts("only");
         let mut targets = Self {

@@ -46,7 +46,23 @@ struct Guest {
     areas: (Vec<u8>, Vec<u8>),
 }
 
+/// What the guest's settings say of its swap file.
+enum NamedBy {
+    Fstab,
+    /// A file and its content.
+    Unit(&'static str, &'static str),
+}
+
 fn guest(page: u64, file: &dyn Fn(&mut Vec<u8>), partition: &dyn Fn(&mut Vec<u8>)) -> Guest {
+    guest_with(page, file, partition, NamedBy::Fstab)
+}
+
+fn guest_with(
+    page: u64,
+    file: &dyn Fn(&mut Vec<u8>),
+    partition: &dyn Fn(&mut Vec<u8>),
+    by: NamedBy,
+) -> Guest {
     let place = Place::new();
     let areas = (swap_area(&place, page, SWAP_MIB * MIB), swap_area(&place, page, 3 * MIB));
     let mut spec = Spec::default();
@@ -54,9 +70,21 @@ fn guest(page: u64, file: &dyn Fn(&mut Vec<u8>), partition: &dyn Fn(&mut Vec<u8>
         spec.directory(dir);
     }
     spec.file("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
-    let fstab = format!(
-        "/dev/vda1 / ext4 defaults 0 1\nUUID={UUID} none swap sw 0 0\n/swap/file none swap sw 0 0\n"
-    );
+    let mut fstab = format!("/dev/vda1 / ext4 defaults 0 1\nUUID={UUID} none swap sw 0 0\n");
+    match by {
+        NamedBy::Fstab => fstab += "/swap/file none swap sw 0 0\n",
+        NamedBy::Unit(path, text) => {
+            let unit: sysprep_rs::path::GuestPath = path.parse().unwrap();
+            let mut dir = String::new();
+            for name in unit.parent().unwrap().names() {
+                dir += &format!("/{}", String::from_utf8_lossy(name));
+                if !["/etc", "/usr"].contains(&dir.as_str()) {
+                    spec.directory(&dir);
+                }
+            }
+            spec.file(path, text);
+        }
+    }
     spec.file("/etc/fstab", fstab);
     let (mut in_file, mut in_partition) = (used(&areas.1, page), used(&areas.0, page));
     file(&mut in_file);
@@ -162,7 +190,10 @@ fn what_is_no_swap_area_stays() {
     let guest = guest(4096, &other, &other);
     let (before, file) = (guest.partition(), guest.debugfs("cat /swap/file"));
     let (text, _) = guest.place.expect("seal --operations swap-contents disk.img", 3);
-    assert!(text.contains("/swap/file (swap-contents): fstab names it as a swap file"), "{text}");
+    assert!(
+        text.contains("/swap/file (swap-contents): /etc/fstab names it as a swap file"),
+        "{text}"
+    );
     assert!(guest.partition() == before && guest.debugfs("cat /swap/file") == file);
 }
 
@@ -214,4 +245,47 @@ fn a_seal_that_is_stopped_leaves_the_old_disk_or_the_new_one() {
     let swap = guest.partition();
     assert!(swap[4096..].iter().all(|&byte| byte == 0));
     assert_ne!(swap[1036..1052], guest.areas.0[1036..1052]);
+}
+
+#[test]
+fn a_swap_file_that_a_unit_names_is_wiped() {
+    for (path, text) in [
+        ("/etc/systemd/system/swap-file.swap", "[Swap]\nWhat=/swap/file\n"),
+        ("/usr/lib/systemd/system/swap-file.swap", "[Unit]\n[Swap]\nWhat = /swap/file \n"),
+        ("/etc/systemd/system/x.swap.d/10-file.conf", "[Swap]\nWhat=/dev/vda2\nWhat=/swap/file\n"),
+    ] {
+        let guest = guest_with(4096, &nothing, &nothing, NamedBy::Unit(path, text));
+        let (text, _) = guest.place.expect("seal --operations swap-contents disk.img", 0);
+        assert!(text.contains("1 file, 1 volume"), "{path}: {text}");
+        assert!(guest.debugfs("cat /swap/file") == guest.areas.1, "{path}");
+        oracle::e2fsck_clean(&guest.root());
+        assert_eq!(find(&fs::read(&guest.image).unwrap(), &content(MARKER, 64)[..16]), None);
+    }
+}
+
+#[test]
+fn a_swap_file_of_a_tool_is_wiped() {
+    let place = Place::new();
+    let area = swap_area(&place, 4096, MIB);
+    let mut spec = Spec::default();
+    for dir in ["/etc", "/usr", "/var", "/var/lib", "/var/lib/swapspace"] {
+        spec.directory(dir);
+    }
+    spec.file("/etc/os-release", "ID=debian\n");
+    spec.file("/var/swap", used(&area, 4096));
+    spec.file("/var/lib/swapspace/1", used(&area, 4096));
+    spec.file("/var/lib/swapspace/notes", "no swap area");
+    let scratch = place.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let root = recipe::ext4(&scratch, &mut spec, &["-t", "ext4"], ROOT_MIB * MIB);
+    let image = place.path("disk.img");
+    fs::rename(root, &image).unwrap();
+    let (text, _) = place.expect("seal --operations swap-contents disk.img", 0);
+    assert!(text.contains("2 files"), "{text}");
+    let cat = |path: &str| {
+        let words = ["-R", &format!("cat {path}"), image.to_str().unwrap()];
+        oracle::succeed("debugfs", "e2fsprogs", &words)
+    };
+    assert!(cat("/var/swap") == area && cat("/var/lib/swapspace/1") == area);
+    assert_eq!(cat("/var/lib/swapspace/notes"), b"no swap area");
 }
