@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod calendar;
 pub mod content;
 pub mod digest;
+mod gzip;
 pub mod path;
 pub mod printable;
 pub mod problem;

@@ -1,9 +1,11 @@
 //! The program as a user runs it, on the image that the repository carries.
 
+mod boot_code;
 mod customize;
 mod elsewhere;
 mod errors;
 mod exit_codes;
+mod initramfs;
 mod interrupted;
 mod plans;
 mod printed;

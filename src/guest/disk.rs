@@ -18,14 +18,25 @@ use crate::volume::{self, Layout, Volume, VolumeId};
 const MAX_FSTAB: u64 = 1024 * 1024;
 
 /// What an image's disk holds.
-#[derive(Debug)]
 pub struct Disk {
+    /// The disk's bytes; none where only its volumes are known.
+    pub device: Option<Arc<dyn ReadBlocks>>,
     /// How the disk is divided.
     pub layout: Layout,
     /// Every volume on which a driver found its filesystem, in the table's order.
     pub filesystems: Vec<Filesystem>,
     /// Every swap area that fills a volume, in the table's order.
     pub swaps: Vec<Swap>,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk")
+            .field("layout", &self.layout)
+            .field("filesystems", &self.filesystems)
+            .field("swaps", &self.swaps)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A swap area that fills a volume.
@@ -118,7 +129,7 @@ impl Disk {
                 filesystems.push(Filesystem { volume: volume.id.clone(), driver, fs });
             }
         }
-        Ok(Self { layout, filesystems, swaps })
+        Ok(Self { device: Some(disk), layout, filesystems, swaps })
     }
 
     /// The guests on the disk: one for each filesystem that looks like the root of an operating

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -98,6 +99,11 @@ impl Place {
         self.fs.read(self.node, limit)
     }
 
+    /// A regular file's content, read from its beginning.
+    pub fn reader(&self) -> impl Read + '_ {
+        FileReader { place: self, at: 0 }
+    }
+
     /// A symlink's target.
     ///
     /// # Errors
@@ -112,6 +118,22 @@ impl Place {
     /// What the filesystem says.
     pub fn xattrs(&self) -> Result<Vec<Xattr>, FsError> {
         self.fs.xattrs(self.node)
+    }
+}
+
+/// Reads a regular file.
+struct FileReader<'a> {
+    place: &'a Place,
+    at: u64,
+}
+
+impl Read for FileReader<'_> {
+    fn read(&mut self, dst: &mut [u8]) -> io::Result<usize> {
+        let read =
+            self.place.fs.read_at(self.place.node, self.at, dst).map_err(io::Error::other)?;
+        let read = read.min(dst.len());
+        self.at += read as u64;
+        Ok(read)
     }
 }
 

@@ -4,12 +4,13 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::action::Action;
 use super::before::{self, Survey};
-use super::content::{Content, HostContent};
+use super::content::{Content, ContentSource, HostContent};
 use super::step::StepError;
 use super::targets::Scan;
 use crate::digest::Digest;
@@ -83,6 +84,8 @@ pub struct Drafted {
     pub proposals: Vec<Proposal>,
     /// Every change of a volume as a whole, in the order they were asked for.
     pub volumes: Vec<VolumeProposal>,
+    /// Volumes that keep their UUIDs, those of other guests included.
+    pub kept: BTreeSet<VolumeId>,
     /// What is left alone.
     pub refused: Vec<Refused>,
     /// Secrets in files that stay.
@@ -167,6 +170,7 @@ pub struct Draft<'a> {
     inline_left: u64,
     around: Surroundings<'a>,
     volumes: Vec<VolumeProposal>,
+    kept: BTreeSet<VolumeId>,
     /// How many groups of names there are.
     groups: usize,
     /// Existing files that are the one of a group.
@@ -197,6 +201,7 @@ impl<'a> Draft<'a> {
             inline_left: INLINE_TOTAL,
             around,
             volumes: Vec::new(),
+            kept: BTreeSet::new(),
             groups: 0,
             anchors: HashMap::new(),
         };
@@ -469,6 +474,27 @@ impl<'a> Draft<'a> {
                 return Ok(());
             }
             at += read as u64;
+        }
+    }
+
+    /// Reads a regular file from its beginning, as the steps so far will leave it.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn reading<T>(
+        &self,
+        target: &Target,
+        with: impl FnOnce(&mut dyn Read) -> T,
+    ) -> Result<T, StepError> {
+        let failed = |error| StepError::Fs(target.path.clone(), error);
+        if let Some(content) = self.new_content(target) {
+            let originals = |volume: &VolumeId| self.filesystem(volume);
+            let source = content.source(&originals).map_err(failed)?;
+            return Ok(with(&mut SourceReader { source, left: content.len() }));
+        }
+        match target.place.as_ref().filter(|_| target.kind == Some(Kind::File)) {
+            Some(place) => Ok(with(&mut place.reader())),
+            None => Ok(with(&mut std::io::empty())),
         }
     }
 
@@ -896,7 +922,22 @@ impl<'a> Draft<'a> {
             }
         }
         let (proposals, refused) = removal::once(proposals, refused);
-        Ok(Drafted { proposals, volumes: self.volumes, refused, found })
+        Ok(Drafted { proposals, volumes: self.volumes, kept: self.kept, refused, found })
+    }
+}
+
+/// New content, read.
+struct SourceReader<'a> {
+    source: ContentSource<'a>,
+    left: u64,
+}
+
+impl Read for SourceReader<'_> {
+    fn read(&mut self, dst: &mut [u8]) -> io::Result<usize> {
+        let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(dst.len());
+        (self.source)(&mut dst[..len]).map_err(io::Error::other)?;
+        self.left -= len as u64;
+        Ok(len)
     }
 }
 

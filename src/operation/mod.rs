@@ -14,6 +14,7 @@ mod catalogue;
 mod content;
 pub mod crypt;
 mod draft;
+mod initramfs;
 mod load;
 mod mode;
 mod moves;

@@ -106,7 +106,10 @@ fn shape(shape_of: &Shape) -> Json {
         Shape::FileName => json!({ "type": "string", "pattern": "^[^/]+$" }),
         // Not "format": "regex": a parameter in it makes it one only when it is filled in.
         Shape::Regex => json!({ "type": "string" }),
-        Shape::OneOf(words) => json!({ "enum": words }),
+        // A parameter may stand for it.
+        Shape::OneOf(words) => {
+            json!({ "anyOf": [{ "enum": words }, { "pattern": r"^\{[a-z0-9-]+\}$" }] })
+        }
         Shape::Some(one) => {
             let one = shape(one);
             json!({ "anyOf": [one, { "type": "array", "items": one }] })

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::block::{BlockError, ReadBlocks};
 use crate::fs::{FsInfo, ReadFs, uuid};
 use crate::guest::{Disk, Swap};
-use crate::volume::VolumeId;
+use crate::volume::{self, BootCode, Layout, VolumeId};
 
 /// A volume with a UUID or a filesystem.
 #[derive(Clone)]
@@ -39,6 +40,18 @@ pub struct Volumes {
     /// UUIDs that are settled already, old and new: a plan's, so that planning again gives the same
     /// ones, and none to a volume that has got its own.
     pub settled: BTreeMap<VolumeId, (String, String)>,
+    /// The disk as a whole, where it is one.
+    pub device: Option<Device>,
+}
+
+/// A disk and how it is divided.
+#[derive(Clone)]
+pub struct Device(Arc<dyn ReadBlocks>, Layout);
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a disk of {} bytes", self.0.len())
+    }
 }
 
 impl Volumes {
@@ -96,7 +109,19 @@ impl Volumes {
             };
             all.push(facts);
         }
-        Self { all, seed, settled }
+        let device = disk.device.clone().map(|device| Device(device, disk.layout.clone()));
+        Self { all, seed, settled, device }
+    }
+
+    /// What boot code the disk has outside its filesystems.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub(crate) fn boot_code(&self) -> Result<Vec<BootCode>, BlockError> {
+        match &self.device {
+            Some(Device(device, layout)) => volume::boot_code(&**device, layout),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The UUID that a volume is to get: the old one and the new one. `None` where it has none, or

@@ -9,6 +9,7 @@ use crate::fs::Node;
 use crate::guest::Guest;
 use crate::operation::{
     CHANGES, CUSTOMIZE, Draft, Drafted, Operation, Proposal, SEED, Shared, StepError, Surroundings,
+    VolumeAction,
 };
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
@@ -69,16 +70,12 @@ pub fn plan(
         residue: Vec::new(),
         secrets: Vec::new(),
     };
-    let owners = owners(guests, options);
-    for (number, guest) in (0u32..).zip(guests) {
-        let around = Surroundings { volumes: &options.volumes, owners: &owners, guest: number };
+    for ((number, guest), worked) in (0u32..).zip(guests).zip(together(guests, &sorted, options)?) {
         plan.guests.push(PlannedGuest {
             root: guest.root.clone(),
             facts: guest.facts.clone(),
             notes: guest.notes.clone(),
         });
-        let worked = work_out(guest, &sorted, options, around)
-            .map_err(|error| PlanError::Guest(guest.root.clone(), error))?;
         add(&mut plan, number, &sorted, worked);
         plan.refusals.extend(guest.unseen.iter().map(|unseen| Refusal {
             guest: number,
@@ -110,6 +107,45 @@ fn owners(guests: &[Guest], options: &PlanOptions) -> BTreeMap<VolumeId, u32> {
         }
     }
     owners
+}
+
+/// What the operations come to in each guest.
+///
+/// What one guest cannot be told anew of a volume's UUID holds for every guest of the disk: they are
+/// worked out again with that volume as it is.
+fn together(
+    guests: &[Guest],
+    operations: &[&Operation],
+    options: &PlanOptions,
+) -> Result<Vec<Worked>, PlanError> {
+    let owners = owners(guests, options);
+    let mut kept = BTreeSet::new();
+    loop {
+        let mut all = Vec::new();
+        for (number, guest) in (0u32..).zip(guests) {
+            let around = Surroundings {
+                volumes: &options.volumes,
+                owners: &owners,
+                kept: &kept,
+                guest: number,
+            };
+            let worked = work_out(guest, operations, options, around)
+                .map_err(|error| PlanError::Guest(guest.root.clone(), error))?;
+            all.push(worked);
+        }
+        let mut more = BTreeSet::new();
+        for worked in &all {
+            more.extend(worked.drafted.kept.iter().filter(|it| !kept.contains(*it)).cloned());
+        }
+        // In one guest that is seen to already, where one step alone is about it.
+        let torn = all.iter().flat_map(|it| &it.drafted.volumes).any(|it| {
+            more.contains(&it.volume) && matches!(it.action, VolumeAction::SetUuid { .. })
+        });
+        if more.is_empty() || guests.len() < 2 && !torn {
+            return Ok(all);
+        }
+        kept.extend(more);
+    }
 }
 
 fn reference(operation: &Operation) -> OperationRef {
@@ -210,7 +246,7 @@ fn run(
 }
 
 fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
-    let Drafted { proposals, volumes, refused, found } = worked.drafted;
+    let Drafted { proposals, volumes, refused, found, .. } = worked.drafted;
     let name = |by: usize| operations.get(by).map(|it| it.name.clone()).unwrap_or_default();
     for (by, early) in worked.early.into_iter().enumerate() {
         let changes = proposals.iter().any(|proposal| proposal.by.contains(&by))

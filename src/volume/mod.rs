@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::BlockError;
 
+mod boot_code;
 mod gpt;
 mod mbr;
 mod scan;
 mod signature;
 pub mod swap;
 
+pub use boot_code::{BootCode, boot_code};
 pub use scan::scan;
 
 /// Which volume of an image: `disk` for the whole disk, `part1` … for partitions by number.

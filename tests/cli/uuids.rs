@@ -7,12 +7,12 @@ use super::*;
 use crate::support::recipe::{self, Part};
 use crate::support::spec::Spec;
 
-const ROOT: &str = "11111111-2222-4333-8444-555555555555";
+pub(super) const ROOT: &str = "11111111-2222-4333-8444-555555555555";
 const ESP: &str = "ABCD-1234";
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 
 /// A disk with an EFI system partition of 8 MiB and a root of 24 MiB.
-fn disk(place: &Place, root: &mut Spec, esp: &Spec) -> PathBuf {
+pub(super) fn disk(place: &Place, root: &mut Spec, esp: &Spec) -> PathBuf {
     let scratch = place.path("scratch");
     fs::create_dir(&scratch).unwrap();
     let fat = recipe::fat(&scratch, esp, 16, &["-i", "ABCD1234", "-s", "1"], 8 * MIB);
@@ -28,7 +28,7 @@ fn disk(place: &Place, root: &mut Spec, esp: &Spec) -> PathBuf {
     image
 }
 
-fn guest(fstab: &str) -> Spec {
+pub(super) fn guest(fstab: &str) -> Spec {
     let mut spec = Spec::default();
     for dir in ["/etc", "/boot", "/boot/efi", "/boot/grub", "/usr", "/etc/default"] {
         spec.directory(dir);
@@ -43,7 +43,7 @@ fn guest(fstab: &str) -> Spec {
     spec
 }
 
-fn esp() -> Spec {
+pub(super) fn esp() -> Spec {
     let mut spec = Spec::default();
     spec.directory("/EFI");
     spec.directory("/EFI/debian");
@@ -56,7 +56,7 @@ fn fstab() -> String {
 }
 
 /// The partitions as files: the EFI system partition and the root.
-fn parts(place: &Place, image: &Path) -> (PathBuf, PathBuf) {
+pub(super) fn parts(place: &Place, image: &Path) -> (PathBuf, PathBuf) {
     let file = fs::File::open(image).unwrap();
     let take = |name: &str, at: u64, len: u64| {
         let mut bytes = vec![0; len as usize];
@@ -68,7 +68,7 @@ fn parts(place: &Place, image: &Path) -> (PathBuf, PathBuf) {
     (take("esp.img", MIB, 8 * MIB), take("root.img", 9 * MIB, 24 * MIB))
 }
 
-fn uuid(image: &Path) -> String {
+pub(super) fn uuid(image: &Path) -> String {
     let words = ["-p", "-o", "value", "-s", "UUID", image.to_str().unwrap()];
     let said = oracle::succeed("blkid", "util-linux", &words);
     String::from_utf8(said).unwrap().trim().to_owned()
@@ -150,7 +150,7 @@ fn what_cannot_follow_keeps_its_filesystem_as_it_is() {
     let only_root = format!("UUID={ROOT} / ext4 defaults 0 1\n");
     let image = disk(&place, &mut guest(&only_root), &self::esp());
     let (text, _) = place.expect("seal --operations fs-uuids disk.img", 3);
-    assert!(text.contains("no guest mounts part1, so /EFI/debian/grub.cfg there"), "{text}");
+    assert!(text.contains("/EFI/debian/grub.cfg on part1 names the UUID of part2"), "{text}");
     let (esp, root) = parts(&place, &image);
     assert_eq!((uuid(&root).as_str(), uuid(&esp).as_str()), (ROOT, ESP));
 
@@ -163,6 +163,67 @@ fn what_cannot_follow_keeps_its_filesystem_as_it_is() {
     let image = disk(&place, &mut root, &Spec::default());
     let (text, _) = place.expect("seal --operations fs-uuids disk.img", 3);
     assert!(text.contains("GRUB's core image holds the same text"), "{text}");
-    assert!(text.contains("/boot/initrd.img-6.1 (fs-uuids): it is packed"), "{text}");
+    assert!(text.contains("/boot/initrd.img-6.1 (fs-uuids): not all of it was searched"), "{text}");
     assert_eq!(uuid(&parts(&place, &image).1), ROOT);
+}
+
+/// A disk with two guests, each on 24 MiB: the first one's UUID is [`ROOT`].
+fn two_guests(place: &Place, first: &mut Spec, second: &mut Spec) -> PathBuf {
+    let scratch = place.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let first = recipe::ext4(&scratch, first, &["-t", "ext4", "-U", ROOT], 24 * MIB);
+    let other = scratch.join("other");
+    fs::create_dir(&other).unwrap();
+    let second = recipe::ext4(&other, second, &["-t", "ext4", "-U", SECOND], 24 * MIB);
+    let parts = [
+        Part { kind: "8300", name: "first", image: &first },
+        Part { kind: "8300", name: "second", image: &second },
+    ];
+    let (disk, _) = recipe::gpt(&scratch, &parts);
+    let image = place.path("disk.img");
+    fs::rename(disk, &image).unwrap();
+    fs::remove_dir_all(scratch).unwrap();
+    image
+}
+
+const SECOND: &str = "66666666-7777-4888-8999-aaaaaaaaaaaa";
+
+/// What one guest cannot be told anew holds for all: none names a UUID that no filesystem has.
+#[test]
+fn a_uuid_that_one_guest_keeps_stays_in_the_others() {
+    let menu = format!("linux root=UUID={ROOT}\nlinux root=UUID={SECOND}\n");
+    let program = format!("MZ\0\0search.fs_uuid {ROOT} root\n\0");
+    // The first guest's filesystem, kept for its own sake or for the other's.
+    for keeps_first in [true, false] {
+        let place = Place::new();
+        let system = |root: &str, program: Option<&str>| {
+            let mut spec = guest(&format!("UUID={root} / ext4 defaults 0 1\n"));
+            spec.file("/boot/grub/os-prober.cfg", menu.clone());
+            if let Some(program) = program {
+                spec.file("/boot/grub/core.bin", program);
+            }
+            spec
+        };
+        let image = two_guests(
+            &place,
+            &mut system(ROOT, keeps_first.then_some(program.as_str())),
+            &mut system(SECOND, (!keeps_first).then_some(program.as_str())),
+        );
+        let (text, _) = place.expect("seal --verify full --operations fs-uuids disk.img", 3);
+        let line = "/boot/grub/core.bin (fs-uuids): it names the UUID of part1, which part1 keeps";
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains("Proved: planning again yields nothing"), "{text}");
+        let bytes = fs::read(&image).unwrap();
+        let volumes = [1, 25].map(|at: usize| {
+            let path = place.path("part.img");
+            let at = at * MIB as usize;
+            fs::write(&path, &bytes[at..at + 24 * MIB as usize]).unwrap();
+            (uuid(&path), cat(&path, "/boot/grub/os-prober.cfg"), cat(&path, "/etc/fstab"))
+        });
+        let [(first, menu_1, fstab_1), (second, menu_2, fstab_2)] = &volumes;
+        assert!(first == ROOT && second != SECOND, "{keeps_first}");
+        let follows = |text: &str| text.replace(SECOND, second);
+        assert_eq!((menu_1, menu_2), (&follows(&menu), &follows(&menu)), "{keeps_first}");
+        assert!(fstab_1.contains(ROOT) && fstab_2.contains(second), "{keeps_first}");
+    }
 }

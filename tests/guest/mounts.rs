@@ -75,6 +75,7 @@ pub(crate) fn disk(partitions: Vec<Holds>) -> Disk {
         });
     }
     Disk {
+        device: None,
         layout: Layout { table: Table::Gpt, disk_uuid: None, volumes, warnings: Vec::new() },
         filesystems,
         swaps: Vec::new(),

@@ -237,6 +237,7 @@ impl Sample {
             fs: Ok(Arc::new(fs.clone())),
         };
         Disk {
+            device: None,
             layout: Layout {
                 table: Table::Gpt,
                 disk_uuid: Some("disk".into()),

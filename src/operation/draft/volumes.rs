@@ -1,15 +1,17 @@
 //! Changes of whole volumes, and what a guest has to do with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Draft;
+use crate::block::BlockError;
 use crate::fs::ReadFs;
 use crate::guest::Swap;
 use crate::operation::action::VolumeAction;
+use crate::operation::step::StepError;
 use crate::operation::volumes::{VolumeFacts, Volumes};
 use crate::path::GuestPath;
-use crate::volume::VolumeId;
+use crate::volume::{BootCode, VolumeId};
 
 /// The disk that a guest is on.
 #[derive(Clone, Copy)]
@@ -18,6 +20,8 @@ pub struct Surroundings<'a> {
     pub volumes: &'a Volumes,
     /// Which guest each volume belongs to, by its place in the plan.
     pub owners: &'a BTreeMap<VolumeId, u32>,
+    /// Those that keep their UUID for the sake of something that names it, in whichever guest.
+    pub kept: &'a BTreeSet<VolumeId>,
     /// This guest's place in the plan.
     pub guest: u32,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Renewal {
     pub(crate) to: String,
     /// It is this guest's: else the guest has to be told alone.
     pub(crate) mine: bool,
+    /// It stays as it is, for the sake of something that is known to name it.
+    pub(crate) kept: bool,
 }
 
 impl Draft<'_> {
@@ -57,7 +63,7 @@ impl Draft<'_> {
     /// The volumes that are to get another UUID, those of other guests of the disk included. Which
     /// of this guest's cannot is noted.
     pub(crate) fn renewals(&mut self) -> Vec<Renewal> {
-        let Surroundings { volumes, owners, guest } = self.around;
+        let Surroundings { volumes, owners, guest, kept } = self.around;
         let mut renewals = Vec::new();
         for facts in &volumes.all {
             let Some(&owner) = owners.get(&facts.volume) else { continue };
@@ -68,6 +74,7 @@ impl Draft<'_> {
                     from,
                     to,
                     mine: owner == guest,
+                    kept: kept.contains(&facts.volume),
                 }),
                 Err(why) if owner == guest && facts.uuid.is_some() => {
                     let reason = format!("{} keeps its UUID: {why}", facts.volume);
@@ -79,6 +86,20 @@ impl Draft<'_> {
         renewals
     }
 
+    /// Says that a volume keeps its UUID, whichever guest's it is.
+    pub(crate) fn keep_uuid(&mut self, volume: &VolumeId) {
+        self.kept.insert(volume.clone());
+    }
+
+    /// What boot code the disk has outside its filesystems.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub(crate) fn boot_code(&self) -> Result<Vec<BootCode>, StepError> {
+        let failed = |error: BlockError| StepError::Fs(GuestPath::root(), error.into());
+        self.around.volumes.boot_code().map_err(failed)
+    }
+
     /// Where a volume is mounted; the root where it is not.
     pub fn mount_point(&self, volume: &VolumeId) -> GuestPath {
         let mounts = self.guest.tree.mounts().iter();
@@ -88,7 +109,7 @@ impl Draft<'_> {
 
     /// The swap areas that fill volumes of this guest.
     pub fn swap_volumes(&self) -> Vec<(VolumeId, Swap)> {
-        let Surroundings { volumes, owners, guest } = self.around;
+        let Surroundings { volumes, owners, guest, .. } = self.around;
         let mine = |it: &&VolumeFacts| owners.get(&it.volume) == Some(&guest);
         let swap = |it: &VolumeFacts| Some((it.volume.clone(), it.swap.clone()?));
         volumes.all.iter().filter(mine).filter_map(swap).collect()

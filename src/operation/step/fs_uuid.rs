@@ -1,40 +1,67 @@
 //! `fs-uuid`: another UUID for every filesystem, and for it wherever the guest names the old one.
 //!
-//! A guest that names a UUID where it cannot be changed (in a program of the boot loader, in a file
-//! on a filesystem that is not edited) keeps it: it would not boot.
+//! A guest that names a UUID where it cannot be changed (in a program of the boot loader, in an
+//! initramfs, in a file on a filesystem that is not edited) keeps it: it would not boot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use self::packed::{Inside, Packed};
 use super::{Propose, StepError, Verb};
-use crate::fs::{Kind, ReadFs};
-use crate::guest::{Tree, Walk};
+use crate::fs::{FsError, Kind, ReadFs};
+use crate::guest::{Place, Tree, Walk};
 use crate::operation::action::VolumeAction;
 use crate::operation::draft::{Draft, EDITABLE_BYTES, Renewal, Target};
+use crate::operation::initramfs;
+use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
 use crate::operation::uuid::{Finder, Pair};
-use crate::path::{GuestPath, escape};
-use crate::volume::VolumeId;
+use crate::path::GuestPath;
+use crate::volume::{BootCode, VolumeId};
+
+mod packed;
 
 /// The largest file that is searched: kernels and initramfs images have some 100 MB.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What is searched on a filesystem that no guest mounts: where boot loaders keep their settings.
-const BOOT: &[&str] = &["/EFI", "/loader", "/boot", "/grub", "/grub2", "/extlinux", "/syslinux"];
+/// The directories that are searched on a filesystem that no guest mounts, beside the files at its
+/// top: where boot loaders keep their settings, also where the filesystem is a guest's `/boot`.
+const BOOT: &[&str] = &["EFI", "loader", "boot", "grub", "grub2", "extlinux", "syslinux"];
+
+/// How many files of such a filesystem are told one by one.
+const HITS: usize = 100;
 
 pub(super) const VERB: Verb = Verb {
     name: "fs-uuid",
     help: "gives every filesystem another UUID, and writes it where these files name the old one; a \
            filesystem whose old one is named where it cannot be changed keeps it",
-    fields: &[TARGET_FIELDS],
+    fields: &[TARGET_FIELDS, FIELDS],
     short: Some("paths"),
-    build: |fields| Ok(Arc::new(FsUuid { targets: Targets::from_fields(fields)? })),
+    build: |fields| {
+        Ok(Arc::new(FsUuid {
+            targets: Targets::from_fields(fields)?,
+            in_spite_of_initramfs: fields.text("initramfs") == Some(CHANGE),
+        }))
+    },
 };
+
+const FIELDS: &[Field] = &[Field::optional(
+    "initramfs",
+    Shape::OneOf(&["keep", CHANGE]),
+    "a filesystem that an initramfs names keeps its UUID, or gets another all the same: then the guest \
+     has to make the initramfs anew before it boots",
+)];
+const CHANGE: &str = "change";
+
+/// How the guest makes an initramfs anew.
+const ANEW: &str = "have the guest make it anew (update-initramfs -u, dracut -f)";
 
 #[derive(Debug)]
 struct FsUuid {
     targets: Targets,
+    /// Whether a filesystem that an initramfs names gets another UUID all the same.
+    in_spite_of_initramfs: bool,
 }
 
 /// What a file that names a UUID is.
@@ -58,7 +85,9 @@ impl Propose for FsUuid {
         let mut search = Search {
             finder: &finder,
             renewals: &renewals,
-            kept: BTreeSet::new(),
+            kept: (0..).zip(&renewals).filter(|(_, it)| it.kept).map(|(at, _)| at).collect(),
+            unpack: initramfs::UNPACKED,
+            in_spite_of_initramfs: self.in_spite_of_initramfs,
             texts: Vec::new(),
         };
         for target in draft.find(&self.targets)? {
@@ -69,7 +98,13 @@ impl Propose for FsUuid {
         for (volume, fs) in draft.unmounted() {
             search.unmounted(draft, &volume, fs)?;
         }
+        for code in draft.boot_code()? {
+            search.boot_code(draft, code);
+        }
         let Search { kept, texts, .. } = search;
+        for renewal in kept.iter().filter_map(|&at| renewals.get(at)) {
+            draft.keep_uuid(&renewal.volume);
+        }
         for (at, renewal) in renewals.iter().enumerate() {
             if renewal.mine && !kept.contains(&at) {
                 let Renewal { volume, from, to, .. } = renewal.clone();
@@ -91,7 +126,12 @@ impl Propose for FsUuid {
     }
 
     fn paths(&self) -> Vec<String> {
-        self.targets.describe()
+        let mut paths = self.targets.describe();
+        let boot = BOOT.join(", /");
+        paths.push(format!("/{boot} and the files at the top of filesystems that no guest mounts"));
+        paths.push("what is inside of each initramfs".to_owned());
+        paths.push("GRUB's core image, and other boot code outside filesystems".to_owned());
+        paths
     }
 
     fn scan(&self) -> Option<&Scan> {
@@ -105,6 +145,9 @@ struct Search<'a> {
     renewals: &'a [Renewal],
     /// Those that stay, by their place.
     kept: BTreeSet<usize>,
+    /// How much of what is packed may still be unpacked.
+    unpack: u64,
+    in_spite_of_initramfs: bool,
     /// Files to rewrite.
     texts: Vec<Target>,
 }
@@ -133,21 +176,11 @@ impl Search<'_> {
             self.finder.in_piece(&mut kept, piece, &mut found);
             ControlFlow::Continue(())
         })?;
-        if is_initramfs(name, &head) {
-            let reason = match found.is_empty() {
-                true => format!(
-                    "it is packed, so it was not searched for the old UUID of {}; if it names that \
-                     (a resume device, a host-only dracut), have the guest make it anew \
-                     (update-initramfs -u, dracut -f)",
-                    volumes(self.renewals, &(0..self.renewals.len()).collect())
-                ),
-                false => format!(
-                    "it names the old UUID of {}; have the guest make it anew (update-initramfs -u, \
-                     dracut -f)",
-                    volumes(self.renewals, &found)
-                ),
-            };
-            draft.refuse(&target.path, reason);
+        if initramfs::is_one(name, &head) {
+            let inside = draft.reading(&target, |source| {
+                Packed::new(self.finder).look_into(source, &mut self.unpack)
+            })?;
+            self.initramfs(draft, &target.path, inside, &found);
             return Ok(());
         }
         if !binary && !found.is_empty() {
@@ -177,20 +210,111 @@ impl Search<'_> {
         these: BTreeSet<usize>,
         why: String,
     ) {
-        let mine: BTreeSet<usize> = these
-            .iter()
-            .filter(|&&at| self.renewals.get(at).is_some_and(|it| it.mine))
-            .copied()
-            .collect();
-        let reason = match mine.is_empty() {
-            false => format!(
-                "it names the UUID of {0}, which {0} keeps therefore: {why}",
-                volumes(self.renewals, &mine)
-            ),
-            true => format!("it names the old UUID of {}: {why}", volumes(self.renewals, &these)),
-        };
+        let volumes = volumes(self.renewals, &these);
+        let reason =
+            format!("it names the UUID of {volumes}, which {volumes} keeps therefore: {why}");
         draft.refuse(path, reason);
         self.kept.extend(these);
+    }
+
+    /// The same for what is on the disk and in no guest: each guest sees to its own filesystems.
+    fn keep_mine(
+        &mut self,
+        draft: &mut Draft<'_>,
+        these: BTreeSet<usize>,
+        where_: &str,
+        why: &str,
+    ) {
+        let mine = |at: &usize| self.renewals.get(*at).is_some_and(|it| it.mine);
+        let these: BTreeSet<usize> = these.into_iter().filter(mine).collect();
+        if these.is_empty() {
+            return;
+        }
+        let volumes = volumes(self.renewals, &these);
+        let reason =
+            format!("{where_} names the UUID of {volumes}, which {volumes} keeps therefore: {why}");
+        draft.refuse(&GuestPath::root(), reason);
+        self.kept.extend(these);
+    }
+
+    /// Boot code outside every filesystem: nothing of it is changed.
+    fn boot_code(&mut self, draft: &mut Draft<'_>, code: BootCode) {
+        let BootCode { name, content } = code;
+        match content {
+            Ok(content) => {
+                let mut found = BTreeSet::new();
+                self.finder.in_piece(&mut Vec::new(), &content, &mut found);
+                self.keep_mine(draft, found, &name, "it cannot be changed: run grub-install");
+            }
+            // grub-install leaves load.cfg beside its modules where the image looks for a UUID.
+            Err(why) => {
+                let reason = format!(
+                    "{name} was not searched for the old UUIDs: {why}; where it looks for one, \
+                     grub-install left load.cfg in /boot/grub/i386-pc, which was searched"
+                );
+                draft.refuse(&GuestPath::root(), reason);
+            }
+        }
+    }
+
+    /// What an initramfs that the guest can make anew has inside; `outside` is what it names as it
+    /// is.
+    fn initramfs(
+        &mut self,
+        draft: &mut Draft<'_>,
+        path: &GuestPath,
+        inside: Inside,
+        outside: &BTreeSet<usize>,
+    ) {
+        let Inside { mut needed, delays, unread } = inside;
+        for at in outside {
+            if !delays.contains(at) && !needed.values().any(|it| it.contains(at)) {
+                needed.entry(String::new()).or_default().insert(*at);
+            }
+        }
+        if path.name().is_some_and(|name| memchr::memmem::find(name, b"kdump").is_some()) {
+            let these: BTreeSet<usize> = needed.into_values().flatten().collect();
+            if !these.is_empty() {
+                let volumes = volumes(self.renewals, &these);
+                let reason = format!(
+                    "it names the old UUID of {volumes}: only a kernel that dumps a crash uses it; \
+                     have the guest make it anew (kdumpctl rebuild, kdump-config)"
+                );
+                draft.refuse(path, reason);
+            }
+            needed = BTreeMap::new();
+        }
+        for (inner, these) in needed {
+            let inner = if inner.is_empty() { "it".to_owned() } else { format!("{inner} in it") };
+            if self.in_spite_of_initramfs {
+                let volumes = volumes(self.renewals, &these);
+                draft.refuse(path, format!("{inner} names the old UUID of {volumes}: {ANEW}"));
+                continue;
+            }
+            let volumes = volumes(self.renewals, &these);
+            let reason = format!(
+                "{inner} names the UUID of {volumes}, which {volumes} keeps therefore: the guest might \
+                 not boot; with initramfs=change it gets another, and then {ANEW}"
+            );
+            draft.refuse(path, reason);
+            self.kept.extend(these);
+        }
+        if !delays.is_empty() {
+            let volumes = volumes(self.renewals, &delays);
+            let reason = format!(
+                "its resume device is the old UUID of {volumes}, for which the guest waits some time \
+                 when it boots, and goes on: {ANEW}"
+            );
+            draft.refuse(path, reason);
+        }
+        if let Some(why) = unread {
+            let volumes = volumes(self.renewals, &(0..self.renewals.len()).collect());
+            let reason = format!(
+                "not all of it was searched for the old UUID of {volumes}: {why}; if it names that, \
+                 {ANEW}"
+            );
+            draft.refuse(path, reason);
+        }
     }
 
     /// A filesystem of no guest: nothing on it is changed.
@@ -201,33 +325,58 @@ impl Search<'_> {
         fs: Arc<dyn ReadFs>,
     ) -> Result<(), StepError> {
         let tree = Tree::single(volume.clone(), fs);
-        let mut hits: BTreeMap<GuestPath, BTreeSet<usize>> = BTreeMap::new();
-        for dir in BOOT {
-            let Ok(dir) = dir.parse::<GuestPath>() else { continue };
-            let Some(dir) = tree.follow(&dir)? else { continue };
-            if dir.stat().map_err(|it| StepError::Fs(dir.path.clone(), it))?.kind != Kind::Directory
-            {
-                continue;
+        let mut hits: Vec<(GuestPath, Inside)> = Vec::new();
+        let mut failed = None;
+        let searched = |name: &[u8]| BOOT.iter().any(|it| it.as_bytes().eq_ignore_ascii_case(name));
+        tree.walk(&GuestPath::root(), &mut |entry| {
+            if entry.kind == Kind::Directory && entry.dir.is_root() && !searched(entry.name) {
+                return Walk::Over;
             }
-            tree.walk_below(&dir, &mut |entry| {
-                if entry.kind != Kind::File {
-                    return Walk::Into;
-                }
+            if entry.kind == Kind::File {
                 let place = entry.place();
-                // What is longer is a kernel or an initramfs; a boot loader's program is not.
-                let Ok(content) = place.read(EDITABLE_BYTES) else { return Walk::Into };
-                let found = self.finder.in_text(&content);
-                if !found.is_empty() {
-                    hits.insert(place.path, found);
+                match self.in_place(&place) {
+                    Ok(found) if found == Inside::default() => {}
+                    Ok(found) => hits.push((place.path, found)),
+                    Err(error) => {
+                        failed = Some(StepError::Fs(place.path, error));
+                        return Walk::Stop;
+                    }
                 }
-                Walk::Into
-            })?;
+            }
+            if hits.len() > HITS { Walk::Stop } else { Walk::Into }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
         }
-        for (path, found) in hits {
-            let why = format!("no guest mounts {volume}, so {path} there cannot be changed");
-            self.keep(draft, &GuestPath::root(), found, why);
+        for (path, Inside { needed, unread, .. }) in hits {
+            let name = format!("{path} on {volume}");
+            let why = format!("no guest mounts {volume}, so nothing on it is changed");
+            self.keep_mine(draft, needed.into_values().flatten().collect(), &name, &why);
+            if let Some(unread) = unread {
+                let reason =
+                    format!("{name}: not all of it was searched for the old UUIDs: {unread}");
+                draft.refuse(&GuestPath::root(), reason);
+            }
         }
         Ok(())
+    }
+
+    /// What a file on such a filesystem names.
+    fn in_place(&mut self, place: &Place) -> Result<Inside, FsError> {
+        let mut head = vec![0; 8];
+        let read = place.fs().read_at(place.node, 0, &mut head)?;
+        head.truncate(read);
+        if initramfs::is_one(place.path.name().unwrap_or_default(), &head) {
+            let inside = Packed::new(self.finder).look_into(&mut place.reader(), &mut self.unpack);
+            return Ok(inside);
+        }
+        let mut inside = Inside::default();
+        // What is longer is a kernel; a boot loader's program is not.
+        if place.stat()?.size <= EDITABLE_BYTES {
+            let found = self.finder.in_text(&place.read(EDITABLE_BYTES)?);
+            inside.needed.extend((!found.is_empty()).then(|| (String::new(), found)));
+        }
+        Ok(inside)
     }
 }
 
@@ -251,24 +400,6 @@ fn named(draft: &Draft<'_>, target: &Target, binary: bool) -> Result<Named, Step
         Some(why) => Named::Fixed(why),
         None => Named::Text,
     })
-}
-
-/// Whether a file is a packed initramfs: by its name, and by what cpio archives and packers begin
-/// with.
-fn is_initramfs(name: &[u8], head: &[u8]) -> bool {
-    const HEADS: &[&[u8]] = &[
-        b"070701",
-        b"070702",
-        b"\x1f\x8b",
-        b"\xfd7zXZ",
-        b"\x28\xb5\x2f\xfd",
-        b"\x02\x21\x4c\x18",
-        b"\x5d\0\0",
-        b"BZh",
-        b"\x89LZO",
-    ];
-    let name = escape(name).to_ascii_lowercase();
-    name.contains("init") && HEADS.iter().any(|magic| head.starts_with(magic))
 }
 
 /// The volumes of renewals, for people.
