@@ -13,6 +13,7 @@ mod reports;
 mod secrets;
 mod seed;
 mod seeded;
+mod stored;
 mod swap;
 mod uuids;
 mod unpacked;
@@ -89,16 +90,21 @@ fn seal(place: &Place, words: &[&str], code: i32) -> (String, String) {
 
 /// The ext4 filesystem of an image's second partition, taken out by other tools.
 fn root_filesystem(place: &Place, image: &Path, format: &str) -> PathBuf {
+    partition(place, image, format, 1, "root.ext4")
+}
+
+/// A partition of an image, counted from 0, taken out by other tools into a file of this name.
+fn partition(place: &Place, image: &Path, format: &str, number: usize, name: &str) -> PathBuf {
     let raw = place.path("whole.raw");
     oracle::qemu_img_convert(image, format, &raw, &["-O", "raw"]);
     let layout = oracle::succeed("sfdisk", "fdisk", &["--json", raw.to_str().unwrap()]);
     let layout: Value = serde_json::from_slice(&layout).unwrap();
-    let partition = &layout["partitiontable"]["partitions"][1];
+    let partition = &layout["partitiontable"]["partitions"][number];
     let bytes = |field: &str| usize::try_from(partition[field].as_u64().unwrap()).unwrap() * 512;
     let disk = fs::read(&raw).unwrap();
-    let root = place.path("root.ext4");
-    fs::write(&root, &disk[bytes("start")..bytes("start") + bytes("size")]).unwrap();
-    root
+    let file = place.path(name);
+    fs::write(&file, &disk[bytes("start")..bytes("start") + bytes("size")]).unwrap();
+    file
 }
 
 #[test]

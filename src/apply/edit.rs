@@ -92,7 +92,8 @@ impl Edits<'_> {
             let (dir, name) = self.place(from).map_err(|error| (from.clone(), error))?;
             places.push((from, dir, name));
         }
-        for (from, dir, name) in places {
+        // What is in a directory before the directory, which is not looked at once it is taken.
+        for (from, dir, name) in places.into_iter().rev() {
             let node = self.editor.detach(dir, name).map_err(|error| (from.clone(), error))?;
             self.moved.insert(from.clone(), node);
         }

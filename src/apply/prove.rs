@@ -99,8 +99,8 @@ pub struct Committed {
     pub proofs: Vec<Proof>,
     /// Whether planning again was found to yield nothing.
     pub replanned: bool,
-    /// Paths of the guest that what flags ask for would change again: flags are done in their order
-    /// each time, and one may work on what another made.
+    /// Paths of the guest that would be changed again: flags are done in their order each time, and
+    /// one may work on what another made; an edit may match its own result.
     pub unsettled: Vec<GuestPath>,
     /// What each filesystem gained.
     pub freed: Vec<(VolumeId, Freed)>,
@@ -179,7 +179,7 @@ impl<'a> Staged<'a> {
             let counted = thread::Builder::new()
                 .spawn_scoped(scope, || pairs.iter().try_for_each(Pair::account));
             let again = thread::Builder::new().spawn_scoped(scope, || {
-                replan.map_or(Ok(Vec::new()), |it| nothing_left(it, after))
+                replan.map_or(Ok(Vec::new()), |it| nothing_left(self.plan, it, after))
             });
             let compared: Result<Vec<_>, _> =
                 pairs.iter().map(|pair| pair.compare(self.plan, level)).collect();
@@ -292,15 +292,18 @@ fn join<T>(look: thread::ScopedJoinHandle<'_, T>) -> T {
     look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Plans again on the staged disk: nothing may be left to do, but for what flags ask for, whose
-/// paths are given.
+/// Plans again on the staged disk: nothing may be left to do, but for what flags ask for and what the
+/// plan says would be changed again; the paths of these are given.
 fn nothing_left(
+    planned: &Plan,
     replan: Replan<'_>,
     disk: Arc<dyn ReadBlocks>,
 ) -> Result<Vec<GuestPath>, ApplyError> {
     let mut plan = replan(&Disk::open(disk)?)?;
     let asked = |change: &Change| {
-        change.operation == CUSTOMIZE || change.also.iter().any(|it| it == CUSTOMIZE)
+        change.operation == CUSTOMIZE
+            || change.also.iter().any(|it| it == CUSTOMIZE)
+            || planned.unsettled.iter().any(|it| it.guest == change.guest && it.path == change.path)
     };
     let unsettled: Vec<GuestPath> =
         plan.changes.extract_if(.., |it| asked(it)).map(|change| change.path).collect();

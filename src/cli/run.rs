@@ -347,7 +347,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
         watch.add(stage, took);
     }
     let attention = Attention::of_seal(&report, &opened.image, output.is_some());
-    report.sealed = Some(sealed(&committed, output.as_ref(), not_proved));
+    report.sealed = Some(sealed(&plan, &committed, output.as_ref(), not_proved));
     let place = report.place().to_owned();
     tell_drawn(&args.customize, &place);
     let lost = |it| Failure::new(format!("{place} is sealed, but the report is lost: {it}"));
@@ -469,6 +469,7 @@ fn without(args: &SealArgs, operation: &str) -> String {
 }
 
 fn sealed(
+    plan: &Plan,
     committed: &Committed,
     output: Option<&Output>,
     not_proved: Option<String>,
@@ -479,9 +480,13 @@ fn sealed(
     }
     let not_proved = not_proved.or_else(|| {
         let (named, more) = some(&committed.unsettled)?;
+        let edits = |path: &GuestPath| plan.unsettled.iter().any(|it| it.path == *path);
+        let (who, why) = match committed.unsettled.iter().all(edits) {
+            true => ("an edit", "it matches its own result"),
+            false => ("the flags", "one works on what another made"),
+        };
         Some(format!(
-            "planning again yields nothing: the flags would change {named}{more} again, as one \
-             works on what another made"
+            "planning again yields nothing: {who} would change {named}{more} again, as {why}"
         ))
     });
     SealReport {

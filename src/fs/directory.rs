@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
-use super::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Timestamp, Xattr};
+use super::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Storing, Timestamp, Xattr};
 use crate::block::BlockError;
 
 /// What is remembered of each node that was seen takes memory; more nodes than this are refused.
@@ -148,6 +148,18 @@ impl ReadFs for Directory {
     /// Those are the host's own.
     fn bad_bytes(&self) -> Result<u64, FsError> {
         Ok(0)
+    }
+
+    fn folds_case(&self) -> bool {
+        false
+    }
+
+    fn spelling(&self, _: Node, _: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
+        Ok(None)
+    }
+
+    fn can_store(&self, _: &Storing<'_>) -> Result<(), FsError> {
+        Err(FsError::CannotStore("anything: a host directory is only read"))
     }
 
     fn info(&self) -> FsInfo {

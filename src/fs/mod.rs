@@ -258,6 +258,19 @@ pub trait ReadFs: Send + Sync {
         }
     }
 
+    /// Whether a name is found however its letters are written, large or small.
+    fn folds_case(&self) -> bool;
+
+    /// How `dir` spells a name that [`lookup`](Self::lookup) finds there; `None` where it has none
+    /// such, and where [`folds_case`](Self::folds_case) says that names are what they are.
+    fn spelling(&self, dir: Node, name: &[u8]) -> Result<Option<Vec<u8>>, FsError>;
+
+    /// Whether an editor of this filesystem can store something, wherever there is room.
+    ///
+    /// # Errors
+    /// The editor's own: `BadName`, `CannotStore`.
+    fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError>;
+
     /// How many bytes the filesystem's list of bad blocks (clusters) takes out of use: no editor
     /// writes or zeroes them.
     fn bad_bytes(&self) -> Result<u64, FsError>;
@@ -285,8 +298,31 @@ pub trait ReadFs: Send + Sync {
     }
 }
 
+/// What [`ReadFs::can_store`] is asked about.
+#[derive(Clone, Copy, Debug)]
+pub enum Storing<'a> {
+    /// A name in a directory.
+    Name(&'a [u8]),
+    /// A new object. A file's content is asked for by itself.
+    New(NewKind<'a>, &'a NewMeta),
+    /// So many bytes in a file.
+    Content(u64),
+    /// Changed metadata: of a node that is there, or of an object that is new.
+    Meta(Option<Node>, Kind, &'a MetaChange),
+}
+
+/// Whether two names are one to a filesystem that does not tell large letters from small ones.
+pub fn folded_alike(a: &[u8], b: &[u8]) -> bool {
+    match (std::str::from_utf8(a), std::str::from_utf8(b)) {
+        (Ok(a), Ok(b)) => {
+            a.chars().flat_map(char::to_uppercase).eq(b.chars().flat_map(char::to_uppercase))
+        }
+        _ => a == b,
+    }
+}
+
 /// What to make with [`EditFs::create`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewKind<'a> {
     /// A regular file with this content.
     File(&'a [u8]),

@@ -1,5 +1,6 @@
 //! The mounted tree: which filesystem shows at which path, and the way from a path to a node.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
@@ -419,7 +420,8 @@ impl Tree {
         }
         let Some(node) = dir.fs.lookup(dir.node, name).map_err(failed)? else { return Ok(None) };
         let spot = self.cross(Spot { mount: dir.mount, node });
-        let path = dir.path.join(name);
+        let spelled = spelled(&*dir.fs, dir.node, name).map_err(failed)?;
+        let path = dir.path.join(&spelled);
         let kind = match self.fs(spot.mount).stat(spot.node) {
             Ok(stat) => stat.kind,
             Err(source) => return Err(GuestError::Fs { path, source }),
@@ -455,6 +457,7 @@ impl Tree {
             }
             let fs = self.fs(dir.mount);
             let Some(node) = fs.lookup(dir.node, &name).map_err(failed)? else { return Ok(None) };
+            let name = spelled(&**fs, dir.node, &name).map_err(failed)?.into();
             let spot = self.cross(Spot { mount: dir.mount, node });
             let stat = self.fs(spot.mount).stat(spot.node).map_err(failed)?;
             if stat.kind == Kind::Symlink && (follow_last || !ahead.is_empty()) {
@@ -477,6 +480,14 @@ impl Tree {
         let spot = steps.last().map_or_else(|| self.root_spot(), |step| step.spot);
         Ok(Some(self.place(path_of(&steps), spot)))
     }
+}
+
+/// A name that a directory has, as it is written there: what is found has one path.
+fn spelled<'n>(fs: &dyn ReadFs, dir: Node, name: &'n [u8]) -> Result<Cow<'n, [u8]>, FsError> {
+    if !fs.folds_case() {
+        return Ok(Cow::Borrowed(name));
+    }
+    Ok(fs.spelling(dir, name)?.map_or(Cow::Borrowed(name), Cow::Owned))
 }
 
 fn path_of(steps: &[Step]) -> GuestPath {

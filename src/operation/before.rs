@@ -91,7 +91,7 @@ pub fn seen(
     let mut action = action.clone();
     let there = match &action {
         Action::Update { .. } | Action::Wipe { .. } | Action::Remove { .. } => moves.origin(path),
-        _ => moves.replaced(path),
+        _ => moves.replaced_in(fs, path)?,
     };
     let node = there.map_or(Ok(None), |path| node_at(fs, &path))?;
     if let Action::Move { from, kind, content, bytes_before, replaces, .. } = &mut action {

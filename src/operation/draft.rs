@@ -14,7 +14,7 @@ use super::content::{Content, ContentSource, HostContent};
 use super::step::StepError;
 use super::targets::Scan;
 use crate::digest::Digest;
-use crate::fs::{FsError, Kind, MetaChange, ReadFs, Stat, Timestamp, Xattr};
+use crate::fs::{FsError, Kind, MetaChange, ReadFs, Stat, Storing, Timestamp, Xattr};
 use crate::guest::{Guest, Place, Unread};
 use crate::path::GuestPath;
 use crate::secret::{Finding, Spot};
@@ -27,6 +27,8 @@ mod pending;
 mod privileges;
 mod removal;
 mod search;
+mod storing;
+mod unpacking;
 mod volumes;
 
 pub use pending::Proposal;
@@ -77,6 +79,15 @@ pub struct Told {
     pub finding: Finding,
 }
 
+/// A file that an edit would change again, because it matches its own result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Which operation, by its place in the run.
+    pub by: usize,
+    /// Where.
+    pub path: GuestPath,
+}
+
 /// What all steps together come to.
 #[derive(Debug, Default)]
 pub struct Drafted {
@@ -90,6 +101,8 @@ pub struct Drafted {
     pub refused: Vec<Refused>,
     /// Secrets in files that stay.
     pub found: Vec<Told>,
+    /// What the next run would change again.
+    pub unsettled: Vec<Unsettled>,
 }
 
 /// A path as the steps so far will leave it.
@@ -134,6 +147,8 @@ pub struct Extra {
     pub atime: Option<Timestamp>,
     /// Extended attributes.
     pub xattrs: Vec<Xattr>,
+    /// Names of extended attributes that it is not to have.
+    pub without: Vec<&'static str>,
 }
 
 /// A new object's permission bits and owner.
@@ -166,6 +181,7 @@ pub struct Draft<'a> {
     gone: Vec<GuestPath>,
     refused: Vec<Refused>,
     found: Vec<Told>,
+    unsettled: Vec<Unsettled>,
     /// How many more bytes of the host's files the plan holds.
     inline_left: u64,
     around: Surroundings<'a>,
@@ -198,6 +214,7 @@ impl<'a> Draft<'a> {
             gone: Vec::new(),
             refused: Vec::new(),
             found: Vec::new(),
+            unsettled: Vec::new(),
             inline_left: INLINE_TOTAL,
             around,
             volumes: Vec::new(),
@@ -320,6 +337,7 @@ impl<'a> Draft<'a> {
         path: GuestPath,
         matched: &str,
     ) -> Result<Option<Target>, StepError> {
+        let path = self.spelled(dir, place, path)?;
         if let Some(pending) = self.pending.get(&path) {
             return Ok(Some(pending.target(&path, matched)));
         }
@@ -564,6 +582,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Notes that the next run would change a file again.
+    pub fn unsettle(&mut self, path: &GuestPath) {
+        let unsettled = Unsettled { by: self.by, path: path.clone() };
+        if !self.unsettled.contains(&unsettled) {
+            self.unsettled.push(unsettled);
+        }
+    }
+
     /// Notes a secret in a file.
     ///
     /// # Errors
@@ -630,7 +656,11 @@ impl<'a> Draft<'a> {
     ) -> Result<(), StepError> {
         let Some(owned) = self.owned(target)? else { return Ok(()) };
         let Some(original) = self.original(target, false)? else { return Ok(()) };
-        let content = Some(content.into());
+        let content = content.into();
+        if !self.can_store(target, &Storing::Content(content.len()))? {
+            return Ok(());
+        }
+        let content = Some(content);
         self.put(target, original, After::File { content, owned }, why.into())?;
         self.each_name(&target.path, |pending| {
             if let Some(extra) = &mut pending.extra {
@@ -680,6 +710,10 @@ impl<'a> Draft<'a> {
     ) -> Result<(), StepError> {
         let Some(now) = self.owned(target)? else { return Ok(()) };
         let Some(kind) = target.kind.filter(|_| now != owned) else { return Ok(()) };
+        let change = difference(now, owned);
+        if !self.can_store(target, &Storing::Meta(self.node(target), kind, &change))? {
+            return Ok(());
+        }
         let Some(original) = self.original(target, false)? else { return Ok(()) };
         let after = match self.pending.get(&target.path) {
             Some(pending) => pending.after.clone().with(owned),
@@ -714,6 +748,21 @@ impl<'a> Draft<'a> {
         owned: Owned,
         why: impl Into<String>,
     ) -> Result<(), StepError> {
+        self.create_with(target, new, owned, None, why)
+    }
+
+    /// The same, with times and extended attributes.
+    fn create_with(
+        &mut self,
+        target: &Target,
+        new: New,
+        owned: Owned,
+        extra: Option<Extra>,
+        why: impl Into<String>,
+    ) -> Result<(), StepError> {
+        if !self.can_create(target, &new, owned, extra.as_ref())? {
+            return Ok(());
+        }
         if new == New::Directory && self.made_again(target, owned)? {
             return Ok(());
         }
@@ -725,6 +774,11 @@ impl<'a> Draft<'a> {
         if original.is_none() && !self.may_create(target)? {
             return Ok(());
         }
+        // Its other names keep what they have.
+        let several =
+            original.as_ref().is_some_and(|it| it.stat.kind == Kind::File && it.stat.links > 1);
+        let group = matches!(new, New::File(_)) && several;
+        let group = group.then(|| self.new_group());
         let after = match new {
             New::File(content) => After::File { content: Some(content), owned },
             New::Directory => After::Directory { owned },
@@ -733,7 +787,7 @@ impl<'a> Draft<'a> {
         };
         self.put(target, original, after, why.into())?;
         if let Some(pending) = self.pending.get_mut(&target.path) {
-            (pending.extra, pending.group) = (None, None);
+            (pending.extra, pending.group) = (extra, group);
         }
         Ok(())
     }
@@ -869,6 +923,8 @@ impl<'a> Draft<'a> {
         // A later step may have taken the file away.
         let mut found = std::mem::take(&mut self.found);
         found.retain(|told| !self.goes(&told.finding.path));
+        let mut unsettled = std::mem::take(&mut self.unsettled);
+        unsettled.retain(|it| !self.goes(&it.path));
         let mut proposals: Vec<Proposal> = Vec::new();
         let mut places: HashMap<(VolumeId, GuestPath), usize> = HashMap::new();
         let mut files: HashMap<(VolumeId, u64), usize> = HashMap::new();
@@ -922,7 +978,9 @@ impl<'a> Draft<'a> {
             }
         }
         let (proposals, refused) = removal::once(proposals, refused);
-        Ok(Drafted { proposals, volumes: self.volumes, kept: self.kept, refused, found })
+        unsettled.retain(|it| proposals.iter().any(|proposal| proposal.path == it.path));
+        let (volumes, kept) = (self.volumes, self.kept);
+        Ok(Drafted { proposals, volumes, kept, refused, found, unsettled })
     }
 }
 

@@ -50,6 +50,23 @@ impl<'a> Moves<'a> {
         (!self.from.contains_key(&before)).then_some(before)
     }
 
+    /// The same, where names are not told apart by the size of their letters: what is moved away is
+    /// not replaced, however the name is written.
+    pub(super) fn replaced_in(
+        &self,
+        fs: &dyn ReadFs,
+        path: &GuestPath,
+    ) -> Result<Option<GuestPath>, FsError> {
+        let Some(before) = self.replaced(path) else { return Ok(None) };
+        let (true, Some(dir), Some(name)) = (fs.folds_case(), before.parent(), before.name())
+        else {
+            return Ok(Some(before));
+        };
+        let Some(node) = node_at(fs, &dir)? else { return Ok(Some(before)) };
+        let spelled = fs.spelling(node, name)?.map(|name| dir.join(&name));
+        Ok(spelled.is_none_or(|it| !self.from.contains_key(&it)).then_some(before))
+    }
+
     /// Where the moves put what was at a path.
     pub fn now_at(&self, before: &GuestPath) -> GuestPath {
         match nearest(&self.from, before) {

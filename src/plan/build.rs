@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::outcome::{OperationOutcome, Outcome, Refusal, Secret};
+use super::outcome::{OperationOutcome, Outcome, Refusal, Secret, Unsettled};
 use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL, VolumeChange};
 use crate::fs::Node;
 use crate::guest::Guest;
@@ -69,6 +69,7 @@ pub fn plan(
         refusals: Vec::new(),
         residue: Vec::new(),
         secrets: Vec::new(),
+        unsettled: Vec::new(),
     };
     for ((number, guest), worked) in (0u32..).zip(guests).zip(together(guests, &sorted, options)?) {
         plan.guests.push(PlannedGuest {
@@ -246,7 +247,7 @@ fn run(
 }
 
 fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
-    let Drafted { proposals, volumes, refused, found, .. } = worked.drafted;
+    let Drafted { proposals, volumes, refused, found, unsettled, .. } = worked.drafted;
     let name = |by: usize| operations.get(by).map(|it| it.name.clone()).unwrap_or_default();
     for (by, early) in worked.early.into_iter().enumerate() {
         let changes = proposals.iter().any(|proposal| proposal.by.contains(&by))
@@ -275,6 +276,11 @@ fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
         guest,
         operation: name(told.by),
         finding: told.finding,
+    }));
+    plan.unsettled.extend(unsettled.into_iter().map(|it| Unsettled {
+        guest,
+        operation: name(it.by),
+        path: it.path,
     }));
     plan.volumes.extend(volumes.into_iter().map(|proposal| VolumeChange {
         guest,

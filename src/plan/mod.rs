@@ -19,7 +19,7 @@ use crate::volume::VolumeId;
 pub use crate::operation::{Seen, before, seen};
 pub use build::{PlanError, plan};
 pub use file::{PLAN_BYTES, PlanFileError, SCHEMA};
-pub use outcome::{OperationOutcome, Outcome, Refusal, Secret};
+pub use outcome::{OperationOutcome, Outcome, Refusal, Secret, Unsettled};
 
 /// The times that a plan can give to what is changed, in seconds since 1970: from then to May 2446,
 /// where ext4's 34 bits end. A filesystem that holds fewer takes the nearest.
@@ -165,6 +165,9 @@ pub struct Plan {
     /// Secrets that operations found in files that stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<Secret>,
+    /// Files that the next run would change again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsettled: Vec<Unsettled>,
 }
 
 impl Plan {

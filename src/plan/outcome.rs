@@ -62,6 +62,18 @@ pub struct Refusal {
     pub reason: String,
 }
 
+/// A file that an edit would change again, because it matches its own result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unsettled {
+    /// Which guest, by its place in the plan.
+    pub guest: u32,
+    /// The operation.
+    pub operation: String,
+    /// The path in the guest.
+    pub path: GuestPath,
+}
+
 /// A secret in a file that stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret {

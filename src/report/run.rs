@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::operation::{Action, Class, Content, Objects, VolumeAction};
 use crate::path::GuestPath;
-use crate::plan::{Change, OperationOutcome, Outcome, Plan, Refusal, TOOL, VolumeChange};
+use crate::plan::{
+    Change, OperationOutcome, Outcome, Plan, Refusal, TOOL, Unsettled, VolumeChange,
+};
 use crate::volume::VolumeId;
 
 use super::{Inspection, SearchReport, SecretReport};
@@ -187,6 +189,8 @@ pub struct Report {
     pub operations: Vec<OperationReport>,
     /// Paths that are left alone although an operation names them.
     pub refusals: Vec<Refusal>,
+    /// Files that the next run would change again.
+    pub unsettled: Vec<Unsettled>,
     /// Sums.
     pub totals: Totals,
     /// What stays readable in the image and cannot be reached, a line each.
@@ -274,6 +278,7 @@ impl Report {
             plan: digest,
             operations,
             refusals: plan.refusals.clone(),
+            unsettled: plan.unsettled.clone(),
             totals,
             residue: residue.into_iter().chain(plan.residue.iter().cloned()).collect(),
             secrets: plan

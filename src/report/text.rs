@@ -7,7 +7,7 @@ use crate::guest::{Facts, MachineId};
 use crate::image::DECRYPT;
 use crate::operation::VolumeAction;
 use crate::path::GuestPath;
-use crate::plan::{Outcome, Refusal};
+use crate::plan::{Outcome, Refusal, Unsettled};
 use crate::printable;
 use crate::volume::Table;
 
@@ -361,6 +361,15 @@ fn guest_operations(
                 }
             }
         }
+    }
+    for Unsettled { path, operation, .. } in
+        report.unsettled.iter().filter(|it| it.guest as usize == guest)
+    {
+        line!(
+            out,
+            "Note: {path} ({operation}): the edit matches its own result; sealing again would change \
+             it again"
+        )?;
     }
     left_alone(out, report.refusals.iter().filter(|it| it.guest as usize == guest), verbose)
 }

@@ -114,6 +114,7 @@ pub(crate) fn plan(image: &Image, changes: &BTreeMap<GuestPath, Action>) -> Plan
         refusals: Vec::new(),
         residue: Vec::new(),
         secrets: Vec::new(),
+        unsettled: Vec::new(),
     }
 }
 

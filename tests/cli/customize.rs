@@ -168,11 +168,43 @@ fn edits_that_are_not_taken_say_why() {
         assert!(error.starts_with("sysprep-rs: --edit: "), "{error}");
         assert!(error.contains(part) && error.lines().count() == 1, "{expression}: {error}");
     }
-    // What matches its own result is found when it is planned; the image is untouched.
-    let before = fs::read(place.image()).unwrap();
-    let (_, error) = seal(&place, &["seal", "--edit=/etc/hostname:s/b/bb/"], 1);
-    assert!(error.contains("/etc/hostname") && error.contains("own result"), "{error}");
-    assert_eq!(fs::read(place.image()).unwrap(), before);
+}
+
+/// As virt-customize does it: once more each time.
+#[test]
+fn an_edit_that_matches_its_own_result_is_done_and_that_is_said() {
+    let place = Place::new();
+    let edit = "--edit=/etc/hostname:s/b/bb/";
+    let note = "Note: /etc/hostname (customize): the edit matches its own result; sealing again \
+                would change it again\n";
+    let (text, _) = seal(&place, &["audit", edit], 3);
+    assert!(text.contains(note), "{text}");
+    let said = "Not proved: planning again yields nothing: an edit would change /etc/hostname \
+                again, as it matches its own result\n";
+    let mut name = "build-07\n".to_owned();
+    for _ in 0..2 {
+        let (text, _) = seal(&place, &["seal", edit, "--operations=customize"], 0);
+        assert!(text.contains(note) && text.contains(said), "{text}");
+        name = perl("s/b/bb/", &name);
+        let root = root_filesystem(&place, &place.image(), "qcow2");
+        oracle::e2fsck_clean(&root);
+        assert_eq!(debugfs(&root, "cat", "/etc/hostname"), name);
+    }
+    // An operation of one's own, by a saved plan; what has no more to do is not told.
+    fs::create_dir(place.path("mine")).unwrap();
+    let text = "name: own\nsummary: Own\nwhy: So.\nclass: log\ndefault: false\nsteps:\n\
+                - edit: { paths: /etc/hosts, replace: { match: \"^\", with: x } }\n";
+    fs::write(place.path("mine/own.yaml"), text).unwrap();
+    let words = ["--operations-dir=mine", "--operations=own"];
+    seal(&place, &[&["audit", "--save-plan=plan.json"][..], &words].concat(), 3);
+    let (text, _) = seal(&place, &["seal", "--plan=plan.json", "--operations-dir=mine"], 0);
+    assert!(text.contains("Note: /etc/hosts (own)"), "{text}");
+    assert!(text.contains("an edit would change /etc/hosts again"), "{text}");
+    let report = place.json("audit --json --operations-dir mine --operations own image.qcow2", 3);
+    assert_eq!(report["unsettled"][0]["path"], "/etc/hosts");
+    let words = ["seal", edit, "--delete=/etc/hostname", "--operations=customize"];
+    let (text, _) = seal(&place, &words, 0);
+    assert!(!text.contains("Note: ") && text.contains("Proved: planning again"), "{text}");
 }
 
 #[test]

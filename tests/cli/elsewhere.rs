@@ -200,6 +200,39 @@ fn what_is_moved_away_and_back_is_not_touched() {
     guest.compare("back again");
 }
 
+/// What is changed below a moved directory, and moved on; what comes back as a copy.
+#[test]
+fn what_was_moved_is_changed_and_taken_on_in_order() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let flags = [
+        "--move=/work/a:/opt",
+        "--append-line=/opt/a/deep/two:line",
+        "--move=/opt/a/deep/two:/opt/two",
+        "--chmod=0600:/opt/a/one",
+        "--move=/opt/a/one:/work/b/one",
+        "--move=/opt/a:/work/z",
+    ];
+    guest.sealed(&flags.map(String::from), true);
+    let at = |path: &str| guest.host(path);
+    fs::rename(at("/work/a"), at("/work/z")).unwrap();
+    let old = fs::read(at("/work/z/deep/two")).unwrap();
+    fs::remove_file(at("/work/z/deep/two")).unwrap();
+    fs::write(at("/opt/two"), [&old[..], b"\nline\n"].concat()).unwrap();
+    fs::set_permissions(at("/opt/two"), Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(at("/work/z/one"), Permissions::from_mode(0o600)).unwrap();
+    fs::rename(at("/work/z/one"), at("/work/b/one")).unwrap();
+    guest.compare("moved on");
+    // A copy of what was moved, where that was; links and all.
+    as_commands(&["mv /work/a /opt", "cp /opt/a /work/a"], true);
+    for steps in [
+        &["mv /work/b /opt", "cp /opt/b /work/b", "mv /work/b/three /work/a"][..],
+        &["mv /work/a/one /opt/o", "cp /opt/o /work/a/one"],
+        &["mv /work/a/deep /work/a/t", "cp /work/b /work/a/deep", "mv /work/a/t /work/a/deep/in"],
+    ] {
+        as_commands(steps, false);
+    }
+}
+
 /// What other flags make, change and remove goes with what they are in.
 #[test]
 fn flags_before_and_after_a_move_are_about_the_same_files() {

@@ -185,6 +185,32 @@ fn a_suspended_system_is_not_sealed() {
 }
 
 #[test]
+fn an_operation_that_fails_by_itself_can_be_left_out_as_is_said() {
+    let mark = |area: &mut Vec<u8>| area[4086..4096].copy_from_slice(b"S1SUSPEND\0");
+    let guest = guest(4096, &nothing, &mark);
+    for (given, advice) in [
+        ("", "; to go on without it say --operations defaults,-swap-contents\n"),
+        (
+            "--operations defaults,-logfiles",
+            "; to go on without it say --operations defaults,-logfiles,-swap-contents\n",
+        ),
+        (
+            "--enable swap-contents,utmp",
+            "; to go on without it say --operations swap-contents,utmp,-swap-contents\n",
+        ),
+        ("--enable swap-contents", "; nothing was written\n"),
+    ] {
+        let words = format!("seal -q disk.img {given}");
+        let (_, error) = guest.place.expect(words.trim(), 1);
+        assert!(error.contains("it holds a suspended system"), "{error}");
+        assert!(error.ends_with(advice), "{given}: {error}");
+        if let Some((_, advised)) = advice.split_once("say ") {
+            guest.place.expect(format!("seal -q -n disk.img {advised}").trim(), 0);
+        }
+    }
+}
+
+#[test]
 fn what_is_no_swap_area_stays() {
     let other = |area: &mut Vec<u8>| area[4086..4096].fill(b'x');
     let guest = guest(4096, &other, &other);

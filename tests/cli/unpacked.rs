@@ -1,6 +1,7 @@
 //! What is unpacked from a tar file is what tar(1) makes of it in a plain folder.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use sysprep_rs::fs::Kind;
 use sysprep_rs::fs::ext4::DRIVER;
@@ -156,7 +157,8 @@ fn names_stay_below_the_directory() {
     fs::write(packed.join("absolute"), "y").unwrap();
     let absolute = packed.join("absolute").display().to_string();
     // A link of the guest leads on within the guest, and a leading slash is none.
-    let tar = pack(&guest, &["-P", "--transform=s,^.*/absolute,/absolute,"], &["to-b", &absolute]);
+    let tar =
+        pack(&guest, &["-P", "--transform=s,^.*/absolute,/absolute,"], &["to-b/made", &absolute]);
     guest.sealed(&[format!("--tar-in={tar}:/work")], true);
     let disk = std::sync::Arc::new(Disk::from_file(&guest.image));
     let fs = (DRIVER.open)(disk).unwrap();
@@ -242,4 +244,78 @@ fn a_hard_link_to_a_symlink_and_a_time_before_1970_are_unpacked() {
         assert_eq!(tree[&path(at)].target.as_deref(), Some(&b"elsewhere"[..]), "{at}");
     }
     assert!(tree[&path("/work/old")].mtime.is_some_and(|seconds| seconds >= 0));
+}
+
+/// tar(1) takes the name away first: what else had it, by another name or behind a link, stays.
+#[test]
+fn what_is_there_is_replaced_and_not_written_through() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let packed = guest.folder.path().join("packed");
+    for dir in ["a", "b", "empty", "to-b", "d"] {
+        fs::create_dir_all(packed.join(dir)).unwrap();
+    }
+    // One of two names; a name of one file that becomes a name of another; the same content.
+    fs::write(packed.join("b/outside"), "other").unwrap();
+    fs::write(packed.join("a/one"), content(1, 5000)).unwrap();
+    fs::set_permissions(packed.join("a/one"), Permissions::from_mode(0o4755)).unwrap();
+    fs::write(packed.join("b/three"), "three").unwrap();
+    fs::hard_link(packed.join("b/three"), packed.join("d/four")).unwrap();
+    // Through a link, in place of one, of a pipe and of an empty directory, and over a directory.
+    fs::write(packed.join("to-three"), "no link").unwrap();
+    fs::write(packed.join("a/pipe"), "no pipe").unwrap();
+    fs::remove_dir(packed.join("empty")).unwrap();
+    fs::write(packed.join("empty"), "no directory").unwrap();
+    fs::write(packed.join("to-b/in-b"), "in").unwrap();
+    std::os::unix::fs::symlink("one", packed.join("a/link")).unwrap();
+    fs::set_permissions(packed.join("b"), Permissions::from_mode(0o700)).unwrap();
+    let all = ["a", "b", "d", "to-three", "empty", "to-b"];
+    let tar = pack(&guest, &["--sort=name"], &all);
+    // The same file again, as `tar -r` adds it: the last one is what is left.
+    fs::write(packed.join("to-three"), "the last").unwrap();
+    let mtime = format!("--mtime=@{}", THEN.seconds);
+    succeed("tar", "tar", &["-C", packed.to_str().unwrap(), &mtime, "-rf", &tar, "to-three"]);
+    let to = guest.host("/work");
+    succeed("tar", "tar", &["-C", to.to_str().unwrap(), "-xpf", &tar]);
+    guest.sealed(&[format!("--tar-in={tar}:/work")], true);
+    guest.compare("replaced");
+}
+
+/// A link that the guest needs is none that a directory takes the place of; of a directory with
+/// something in it no file does.
+#[test]
+fn what_the_guest_needs_is_not_replaced() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let packed = guest.folder.path().join("packed");
+    fs::create_dir_all(packed.join("lib")).unwrap();
+    fs::write(packed.join("lib/new"), "new").unwrap();
+    fs::write(packed.join("work"), "no directory").unwrap();
+    let tar = pack(&guest, &[], &["lib"]);
+    let words = ["--mkdir=/usr/lib", "--link=usr/lib:/lib"].map(String::from);
+    guest.sealed(&words, true);
+    guest.sealed(&[format!("--tar-in={tar}:/")], true);
+    let tree = |guest: &Guest| {
+        let disk = std::sync::Arc::new(Disk::from_file(&guest.image));
+        of_fs(&*(DRIVER.open)(disk).unwrap()).unwrap()
+    };
+    assert_eq!(tree(&guest)[&path("/lib")].kind, Some(Kind::Symlink));
+    assert!(tree(&guest).contains_key(&path("/usr/lib/new")));
+    let tar = pack(&guest, &[], &["work"]);
+    let output = guest.seal(&[format!("--tar-in={tar}:/")]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("a directory that is not empty is there"), "{said}");
+    assert_eq!(
+        (output.status.code(), tree(&guest)[&path("/work")].kind),
+        (Some(3), Some(Kind::Directory))
+    );
+}
+
+/// Another file under a name that was deleted is a new one, as it is for the shell.
+#[test]
+fn a_file_under_a_deleted_name_is_a_new_one() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let words = ["--delete=/work/b/outside", "--write=/work/b/outside:new"].map(String::from);
+    guest.sealed(&words, true);
+    fs::remove_file(guest.host("/work/b/outside")).unwrap();
+    fs::write(guest.host("/work/b/outside"), "new").unwrap();
+    guest.compare("deleted and written");
 }

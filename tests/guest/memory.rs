@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sysprep_rs::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Timestamp, Xattr};
+use sysprep_rs::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Storing, Timestamp, Xattr};
 
 /// What a node is.
 #[derive(Clone, Debug)]
@@ -173,6 +173,18 @@ impl MemoryFs {
 }
 
 impl ReadFs for MemoryFs {
+    fn folds_case(&self) -> bool {
+        false
+    }
+
+    fn spelling(&self, _: Node, _: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
+        Ok(None)
+    }
+
+    fn can_store(&self, _: &Storing<'_>) -> Result<(), FsError> {
+        Ok(())
+    }
+
     fn bad_bytes(&self) -> Result<u64, FsError> {
         Ok(0)
     }

@@ -81,3 +81,50 @@ fn capabilities_go_with_other_content_and_another_owner() {
         assert!(attributes.contains_key("security.selinux"), "{step}");
     }
 }
+
+/// As with `cp -a`: the list comes along, and where there is none the old one goes.
+#[test]
+fn a_copy_has_the_lists_of_what_it_is_made_of() {
+    let one = list(&[
+        (0x01, 6, UNNAMED),
+        (0x02, 6, 1000),
+        (0x04, 4, UNNAMED),
+        (0x10, 6, UNNAMED),
+        (0x20, 4, UNNAMED),
+    ]);
+    let other = list(&[
+        (0x01, 6, UNNAMED),
+        (0x02, 4, 7),
+        (0x04, 4, UNNAMED),
+        (0x10, 6, UNNAMED),
+        (0x20, 4, UNNAMED),
+    ]);
+    let with = |name: &str, value: &[u8]| -> Vec<(String, Vec<u8>)> {
+        vec![(name.to_owned(), value.to_vec())]
+    };
+    for (from, to, want) in [
+        (vec![], with(ACL, &one), None),
+        (with(ACL, &other), with(ACL, &one), Some(&other)),
+        (with(ACL, &other), vec![], Some(&other)),
+    ] {
+        let text = "/etc/os-release = \"ID=debian\\n\"\n/srv/from 0664 1:1 = \"new\"\n/srv/to 0664 1:1 = \"old\"";
+        let mut tree = spec(text);
+        for (at, xattrs) in [("/srv/from", &from), ("/srv/to", &to)] {
+            tree.0.get_mut(&at.parse().unwrap()).unwrap().xattrs.extend(xattrs.iter().cloned());
+        }
+        tree.0
+            .get_mut(&"/srv/to".parse().unwrap())
+            .unwrap()
+            .xattrs
+            .insert("user.kept".into(), b"1".to_vec());
+        let mut sample = Sample::of(&tree);
+        let operations = [with_steps("  - copy: { from: /srv/from, to: /srv/to }\n")];
+        let plan = sample.plan(&operations);
+        sample.seal(&plan);
+        assert!(sample.plan(&operations).changes.is_empty(), "{from:?} {to:?}");
+        let is = sample.tree("part1")[&"/srv/to".parse().unwrap()].clone();
+        let attributes = is.xattrs.unwrap();
+        assert_eq!(attributes.get(ACL), want, "{from:?} {to:?}");
+        assert_eq!(attributes["user.kept"], b"1");
+    }
+}

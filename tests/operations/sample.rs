@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use sysprep_rs::apply;
 use sysprep_rs::fs::{
-    EditFs, EditOptions, Entry, FsDriver, FsError, FsInfo, Kind, Node, ReadFs, Stat, Timestamp,
-    UuidChange, Xattr, ext4,
+    EditFs, EditOptions, Entry, FsDriver, FsError, FsInfo, Kind, Node, ReadFs, Stat, Storing,
+    Timestamp, UuidChange, Xattr, ext4,
 };
 use sysprep_rs::guest::{Disk, Filesystem, Guest};
 use sysprep_rs::operation::{Catalogue, Moves, Operation, VolumeAction, Volumes};
@@ -97,6 +97,18 @@ pub(crate) struct Guarded {
 }
 
 impl ReadFs for Guarded {
+    fn folds_case(&self) -> bool {
+        self.model.folds_case()
+    }
+
+    fn spelling(&self, dir: Node, name: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
+        self.model.spelling(dir, name)
+    }
+
+    fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError> {
+        self.model.can_store(what)
+    }
+
     fn bad_bytes(&self) -> Result<u64, FsError> {
         self.model.bad_bytes()
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use sysprep_rs::fs::{
     EditFs, EditOptions, Entry, Freed, FsError, FsInfo, Kind, MetaChange, NewKind, NewMeta, Node,
-    ReadFs, Source, Stat, Timestamp, Xattr,
+    ReadFs, Source, Stat, Storing, Timestamp, Xattr,
 };
 
 use crate::support::snapshot::Snapshot;
@@ -216,6 +216,18 @@ impl Model {
 }
 
 impl ReadFs for Model {
+    fn folds_case(&self) -> bool {
+        self.profile.folds_case
+    }
+
+    fn spelling(&self, dir: Node, name: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
+        self.stored(dir, name)
+    }
+
+    fn can_store(&self, _: &Storing<'_>) -> Result<(), FsError> {
+        Ok(())
+    }
+
     fn bad_bytes(&self) -> Result<u64, FsError> {
         Ok(0)
     }

@@ -227,8 +227,8 @@ impl Comparer<'_> {
         }
         for name in names {
             let path = dir.join(&name);
-            let old = self.before.own.fs.lookup(before, &name);
-            let new = self.after.own.fs.lookup(after, &name);
+            let old = named(&*self.before.own.fs, before, &name);
+            let new = named(&*self.after.own.fs, after, &name);
             match (old, new) {
                 // Each has been judged as a changed path, or will be as a directory on the way.
                 _ if self.expected.action(&path).is_some() => {}
@@ -668,8 +668,8 @@ impl Comparer<'_> {
                 continue;
             };
             let path = frame.dir.join(&name);
-            let old = frame.old.map_or(Ok(None), |dir| self.before.own.fs.lookup(dir, &name));
-            let new = self.after.own.fs.lookup(frame.new, &name);
+            let old = frame.old.map_or(Ok(None), |dir| named(&*self.before.own.fs, dir, &name));
+            let new = named(&*self.after.own.fs, frame.new, &name);
             let (old, new) = match (old, new) {
                 (Ok(old), Ok(new)) => (old, new),
                 (Err(_), Err(_)) => {
@@ -727,4 +727,11 @@ struct Frame {
     old: Option<Node>,
     new: Node,
     names: Vec<Vec<u8>>,
+}
+
+/// What has exactly this name in a directory.
+fn named(fs: &dyn ReadFs, dir: Node, name: &[u8]) -> Result<Option<Node>, FsError> {
+    let found = fs.lookup(dir, name)?;
+    let other = fs.folds_case() && fs.spelling(dir, name)?.is_some_and(|it| it != name);
+    Ok(found.filter(|_| !other))
 }

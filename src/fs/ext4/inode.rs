@@ -352,6 +352,11 @@ impl Inode {
         (new >> 8 & 0xfff, new & 0xff | new >> 12 & 0xf_ff00)
     }
 
+    /// Whether a device's numbers can be kept: 12 bits of the major one and 20 of the minor one.
+    pub fn keeps_device((major, minor): (u32, u32)) -> bool {
+        major <= 0xfff && minor <= 0xf_ffff
+    }
+
     /// Sets a device node's numbers, in the encoding that the kernel chooses for them.
     pub fn set_device(&mut self, (major, minor): (u32, u32)) {
         let (old, new) = if major < 256 && minor < 256 {

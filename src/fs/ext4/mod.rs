@@ -24,6 +24,7 @@ pub mod map;
 pub mod orphan;
 pub mod reader;
 pub mod source;
+mod storing;
 pub mod superblock;
 mod uuid;
 pub mod xattr;

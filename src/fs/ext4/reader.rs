@@ -7,8 +7,8 @@ use super::inode::{self, BAD, Inode, ROOT, Time, kind_of_file_type};
 use super::map::{self, Mapped};
 use super::source::{Source, read_inode};
 use super::superblock::Superblock;
-use super::{attributes, content, directory};
-use crate::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Xattr};
+use super::{attributes, content, directory, storing};
+use crate::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Storing, Xattr};
 
 /// A filesystem as its source shows it.
 pub struct Ext4<S> {
@@ -44,6 +44,19 @@ impl<S: Source> Ext4<S> {
 }
 
 impl<S: Source> ReadFs for Ext4<S> {
+    /// Our lookups tell names apart in casefolded directories, too.
+    fn folds_case(&self) -> bool {
+        false
+    }
+
+    fn spelling(&self, _: Node, _: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
+        Ok(None)
+    }
+
+    fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError> {
+        storing::can_store(&self.source, what)
+    }
+
     fn info(&self) -> FsInfo {
         info(self.source.superblock(), self.dirty)
     }

@@ -547,6 +547,22 @@ impl Superblock {
         u16_at(&self.raw, 0x15e)
     }
 
+    /// `i_extra_isize` that a new inode gets; `None` for inodes that have none.
+    pub fn new_extra_isize(&self) -> Option<u16> {
+        /// Up to and with `i_projid`: what the kernel gives new inodes.
+        const EXTRA: u16 = 32;
+        let room = self.inode_size().checked_sub(128).filter(|room| *room > 0)?;
+        let wanted = self.want_extra_isize();
+        let fits = wanted >= 4 && wanted.is_multiple_of(4) && wanted <= room;
+        Some(if fits { wanted } else { EXTRA.min(room) })
+    }
+
+    /// How many bytes a new inode has for extended attributes.
+    pub fn new_attribute_room(&self) -> usize {
+        let extra = self.new_extra_isize();
+        extra.map_or(0, |extra| usize::from(self.inode_size().saturating_sub(128 + extra)))
+    }
+
     /// `i_extra_isize` that every inode has at least (`s_min_extra_isize`).
     pub fn min_extra_isize(&self) -> u16 {
         u16_at(&self.raw, 0x15c)

@@ -5,6 +5,7 @@
 
 use super::checksum::crc32c;
 use crate::bytes::{le16, le32};
+use crate::fs::FsError;
 use crate::path::escape;
 
 /// `h_magic` of both forms.
@@ -26,6 +27,8 @@ pub const ACL_DEFAULT: u8 = 3;
 pub const SYSTEM: u8 = 7;
 /// The name index of encryption contexts (`c` alone, not shown to users).
 pub const ENCRYPTION: u8 = 9;
+/// `XATTR_NAME_MAX` of Linux, without the prefix.
+const MAX_NAME: usize = 255;
 /// The name under [`SYSTEM`] that holds the rest of an inline file.
 pub const INLINE_DATA: &[u8] = b"data";
 
@@ -92,6 +95,67 @@ pub fn split_name(full: &str) -> Option<(u8, &[u8])> {
         // A prefix that ends in a dot needs a name behind it; one that does not is the whole name.
         (prefix.ends_with('.') != rest.is_empty()).then_some((*index, rest.as_bytes()))
     })
+}
+
+/// Attributes by where they are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// In the inode.
+    pub inside: Vec<Attribute>,
+    /// In the block.
+    pub outside: Vec<Attribute>,
+    /// Those whose values, in inodes of their own, nothing refers to any more.
+    pub dropped: Vec<Attribute>,
+}
+
+impl Placed {
+    /// Sets (`Some`) and removes (`None`) attributes by their full names. A value goes into the
+    /// inode's `room` bytes where it fits, else into the block of `block_size` bytes.
+    ///
+    /// # Errors
+    /// `CannotStore`: no name or value of an attribute, or too much.
+    pub fn change(
+        &mut self,
+        room: usize,
+        block_size: usize,
+        changes: &[(String, Option<Vec<u8>>)],
+    ) -> Result<(), FsError> {
+        for (full, value) in changes {
+            let no_name = FsError::CannotStore("an extended attribute of this name");
+            let Some((index, name)) = split_name(full) else { return Err(no_name) };
+            // What a list would not show as it is could not be proved.
+            let shown = value.is_none() || escape(name).as_bytes() == name;
+            if (index, name) == (SYSTEM, INLINE_DATA) || name.len() > MAX_NAME || !shown {
+                return Err(no_name);
+            }
+            for list in [&mut self.inside, &mut self.outside] {
+                list.retain(|attribute| {
+                    let same = attribute.index == index && attribute.name == name;
+                    if same && matches!(attribute.value, Value::Inode { .. }) {
+                        self.dropped.push(attribute.clone());
+                    }
+                    !same
+                });
+            }
+            let Some(value) = value else { continue };
+            let value = if matches!(index, ACL_ACCESS | ACL_DEFAULT) {
+                acl_to_disk(value).ok_or(FsError::CannotStore("a malformed ACL"))?
+            } else {
+                value.clone()
+            };
+            let new = Attribute { index, name: name.to_vec(), value: Value::Here(value) };
+            self.inside.push(new);
+            if !fit(&self.inside, room, INODE_HEADER)
+                && let Some(new) = self.inside.pop()
+            {
+                self.outside.push(new);
+            }
+        }
+        match fit(&self.outside, block_size, BLOCK_HEADER) {
+            true => Ok(()),
+            false => Err(FsError::CannotStore("extended attributes of more than a block")),
+        }
+    }
 }
 
 /// The bytes an attribute takes: its entry, and its value beside it.

@@ -12,11 +12,12 @@ use super::directory::{ARCHIVE, DIRECTORY, MAX_BYTES, READ_ONLY, Short};
 use super::geometry::Width;
 use super::name;
 use super::reader::{Fat, Listing, Place, ROOT};
+use super::storing::{can_store, length};
 use super::table::{END, Link};
 use crate::block::{ReadBlocks, Watched, WriteBlocks};
 use crate::fs::{
     Corrupt, EditFs, EditOptions, Freed, FsError, MetaChange, NewKind, NewMeta, Node, ReadFs,
-    Source, source_of,
+    Source, Storing, source_of,
 };
 
 /// A FAT filesystem, open for editing.
@@ -68,11 +69,6 @@ pub(super) fn edit(
     };
     editor.free_lost()?;
     Ok(Box::new(editor))
-}
-
-/// A file's length as an entry holds it.
-fn length(size: u64) -> Result<u32, FsError> {
-    u32::try_from(size).map_err(|_| FsError::CannotStore("a file of 4 GiB or more"))
 }
 
 impl Editor {
@@ -398,15 +394,7 @@ impl EditFs for Editor {
         if self.fat.list(dir)?.slots.find(name).is_some() {
             return Err(FsError::Exists);
         }
-        if meta.uid != 0 || meta.gid != 0 {
-            return Err(FsError::CannotStore("owners"));
-        }
-        if meta.mode & 0o7000 != 0 {
-            return Err(FsError::CannotStore("set-uid, set-gid and sticky bits"));
-        }
-        if !meta.xattrs.is_empty() {
-            return Err(FsError::CannotStore("extended attributes"));
-        }
+        can_store(&Storing::New(kind, meta))?;
         let (attributes, cluster, size) = match kind {
             NewKind::File(content) => {
                 let size = length(content.len() as u64)?;
@@ -526,33 +514,22 @@ impl EditFs for Editor {
         Err(FsError::CannotStore("a second name of a file"))
     }
 
-    /// A mode has to be one that can be kept: all of `r` and `x`, and `w` for the owner or for
-    /// nobody (a file's read-only attribute), as the kernel asks.
     fn set_meta(&mut self, node: Node, change: &MetaChange) -> Result<(), FsError> {
-        if change.uid.is_some_and(|uid| uid != 0) || change.gid.is_some_and(|gid| gid != 0) {
-            return Err(FsError::CannotStore("owners"));
-        }
-        if change.xattrs.iter().any(|(_, value)| value.is_some()) {
-            return Err(FsError::CannotStore("extended attributes"));
-        }
         let stat = self.fat.stat(node)?;
+        can_store(&Storing::Meta(Some(node), stat.kind, change))?;
         if node == ROOT {
-            let same = change.mode.is_none_or(|mode| mode == stat.mode);
-            return if same && change.mtime.is_none() && change.atime.is_none() {
-                Ok(())
-            } else {
-                Err(FsError::CannotStore("metadata of the root directory"))
-            };
+            return Ok(());
         }
         let place = self.fat.place(node)?;
         let mut short = self.fat.short(node)?;
         match change.mode {
-            None | Some(0o755) if change.mode.is_none() || short.is_directory() => {}
-            Some(0o755) => short.set_attributes(short.attributes() & !READ_ONLY),
-            Some(0o555) if !short.is_directory() => {
+            Some(mode) if !short.is_directory() && mode & 0o222 == 0 => {
                 short.set_attributes(short.attributes() | READ_ONLY);
             }
-            _ => return Err(FsError::CannotStore("permissions other than 0755 and 0555")),
+            Some(_) if !short.is_directory() => {
+                short.set_attributes(short.attributes() & !READ_ONLY);
+            }
+            _ => {}
         }
         if let Some(mtime) = change.mtime {
             short.set_mtime(mtime);

@@ -14,6 +14,7 @@ mod judge;
 mod name;
 mod reader;
 mod serial;
+mod storing;
 mod table;
 mod time;
 

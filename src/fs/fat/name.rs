@@ -1,6 +1,8 @@
 //! Names: the 8.3 name every entry has, and the long one in the slots before it (Microsoft FAT
 //! specification 1.03, sections 6.1 and 7).
 
+use crate::fs::folded_alike;
+
 /// Units of UTF-16 that a long name may have.
 pub(super) const MAX_UNITS: usize = 255;
 
@@ -66,7 +68,7 @@ pub(super) fn checksum(raw: &[u8; 11]) -> u8 {
 
 /// Whether two names are the same to FAT, which does not tell capitals from small letters.
 pub(super) fn same(a: &str, b: &str) -> bool {
-    a.chars().flat_map(char::to_uppercase).eq(b.chars().flat_map(char::to_uppercase))
+    folded_alike(a.as_bytes(), b.as_bytes())
 }
 
 /// A name that can be given to a file, as text; `None` when FAT cannot store it.

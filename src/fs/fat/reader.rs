@@ -11,9 +11,10 @@ use super::directory::{MAX_BYTES, READ_ONLY, Short, Slots};
 use super::geometry::{Geometry, Root, SLOT, Width};
 use super::name;
 use super::serial;
+use super::storing;
 use super::table::{Link, Table};
 use crate::block::ReadBlocks;
-use crate::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Timestamp, Xattr};
+use crate::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Storing, Timestamp, Xattr};
 
 /// Each node that was seen is remembered, with some 100 bytes; a FAT that a guest boots from holds
 /// some hundred files.
@@ -333,6 +334,19 @@ impl<'a> Fat<'a> {
 }
 
 impl ReadFs for Fat<'_> {
+    fn folds_case(&self) -> bool {
+        true
+    }
+
+    fn spelling(&self, dir: Node, name: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
+        let Ok(name) = std::str::from_utf8(name) else { return Ok(None) };
+        Ok(self.list(dir)?.slots.find(name).map(|found| found.name.into_bytes()))
+    }
+
+    fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError> {
+        storing::can_store(what)
+    }
+
     fn bad_bytes(&self) -> Result<u64, FsError> {
         Ok(self.clusters_that_are(Link::Bad)? * self.geometry.cluster)
     }

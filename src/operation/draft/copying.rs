@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::pending::After;
+use super::pending::{After, Pending};
+use super::privileges::{ACL, DEFAULT_ACL};
 use super::{Draft, Extra, New, Owned, Target};
-use crate::fs::{Kind, Node, Stat, Timestamp};
+use crate::fs::{Kind, MetaChange, Node, Stat, Storing, Timestamp, Xattr};
 use crate::operation::before;
 use crate::operation::content::{Content, GuestContent};
 use crate::operation::step::StepError;
@@ -104,7 +105,13 @@ impl Draft<'_> {
             Kind::Symlink => New::Symlink(self.link(source)?),
             kind => New::Special(kind, self.device(source)?),
         };
-        let extra = self.extra(source)?;
+        let mut extra = self.extra(source)?;
+        // A list is replaced, also by none.
+        extra.without = [ACL, DEFAULT_ACL]
+            .into_iter()
+            .filter(|name| kind == Kind::Directory || *name == ACL)
+            .filter(|name| extra.xattrs.iter().all(|it| it.name != *name))
+            .collect();
         let group = self.pending.get(&source.path).and_then(|it| it.group);
         let names = match (kind, group, &source.place) {
             (Kind::File, Some(group), _) => Some(Names::Group(group)),
@@ -181,9 +188,9 @@ impl Draft<'_> {
             }
             _ => {
                 let free = Target { kind: None, ..to.clone() };
-                self.create(&free, new, owned, why)?;
-                if let Some(pending) = self.pending.get_mut(&to.path) {
-                    (pending.extra, pending.group) = (Some(extra), group);
+                self.create_with(&free, new, owned, Some(extra), why)?;
+                if let Some(pending) = self.pending.get_mut(&to.path).filter(|_| group.is_some()) {
+                    pending.group = group;
                 }
             }
         }
@@ -262,12 +269,12 @@ impl Draft<'_> {
         }))
     }
 
-    fn stat(&self, target: &Target) -> Result<Option<Stat>, StepError> {
+    pub(super) fn stat(&self, target: &Target) -> Result<Option<Stat>, StepError> {
         let stat = target.place.as_ref().map(|place| place.stat()).transpose();
         stat.map_err(|error| StepError::Fs(target.path.clone(), error))
     }
 
-    fn device(&self, target: &Target) -> Result<(u32, u32), StepError> {
+    pub(super) fn device(&self, target: &Target) -> Result<(u32, u32), StepError> {
         if let Some(After::Special { device, .. }) =
             self.pending.get(&target.path).map(|pending| &pending.after)
         {
@@ -278,18 +285,24 @@ impl Draft<'_> {
 
     /// Times and extended attributes as the steps so far will leave them; times that this run sets
     /// are left out.
-    fn extra(&self, target: &Target) -> Result<Extra, StepError> {
+    pub(super) fn extra(&self, target: &Target) -> Result<Extra, StepError> {
         let mut extra = Extra::default();
         let pending = self.pending.get(&target.path);
-        if let Some(made) = pending.and_then(|it| it.extra.as_ref()) {
-            extra = made.clone();
-        } else if pending.is_none_or(|it| it.object().is_some_and(|was| it.after.keeps(was)))
-            && let (Some(place), Some(stat)) = (&target.place, self.stat(target)?)
-        {
+        let made = pending.and_then(|it| it.extra.as_ref());
+        let kept = pending.is_none_or(Pending::keeps);
+        if let (true, Some(place), Some(stat)) = (kept, &target.place, self.stat(target)?) {
             let failed = |error| StepError::Fs(target.path.clone(), error);
             extra.xattrs = place.xattrs().map_err(failed)?;
             extra.mtime = Some(stat.mtime).filter(|_| self.new_content(target).is_none());
             extra.atime = Some(stat.atime);
+        }
+        if let Some(made) = made {
+            (extra.mtime, extra.atime) = (made.mtime, made.atime);
+            extra.xattrs.retain(|it| {
+                made.xattrs.iter().all(|new| new.name != it.name)
+                    && !made.without.contains(&it.name.as_str())
+            });
+            extra.xattrs.extend(made.xattrs.iter().cloned());
         }
         if target.kind == Some(Kind::Directory) && self.changes_in(&target.path) {
             extra.mtime = None;
@@ -302,7 +315,7 @@ impl Draft<'_> {
         let below = self.pending.range(dir.clone()..).take_while(|(path, _)| path.starts_with(dir));
         below
             .filter(|(path, _)| path.parent().as_ref() == Some(dir))
-            .any(|(_, it)| it.from.is_some() || !it.object().is_some_and(|was| it.after.keeps(was)))
+            .any(|(_, it)| it.from.is_some() || !it.keeps())
     }
 
     /// Sets times and extended attributes, where they are not so.
@@ -313,7 +326,20 @@ impl Draft<'_> {
         let was = self.extra(target)?;
         let seconds = |extra: &Extra| extra.mtime.map(|it| it.seconds);
         let same_time = extra.mtime.is_none() || seconds(&extra) == seconds(&was);
-        if same_time && extra.xattrs.iter().all(|it| was.xattrs.contains(it)) {
+        let has = |name: &str| was.xattrs.iter().any(|it| it.name == name);
+        if same_time
+            && extra.xattrs.iter().all(|it| was.xattrs.contains(it))
+            && !extra.without.iter().any(|name| has(name))
+        {
+            return Ok(());
+        }
+        let sets = extra.xattrs.iter().filter(|it| !was.xattrs.contains(it));
+        let change = MetaChange {
+            mtime: extra.mtime,
+            xattrs: sets.map(|it| (it.name.clone(), Some(it.value.clone()))).collect(),
+            ..MetaChange::default()
+        };
+        if !self.can_store(target, &Storing::Meta(self.node(target), kind, &change))? {
             return Ok(());
         }
         let Some(original) = self.original(target, false)? else { return Ok(()) };
@@ -323,6 +349,16 @@ impl Draft<'_> {
         };
         self.put(target, original, after, why.to_owned())?;
         if let Some(pending) = self.pending.get_mut(&target.path) {
+            if let Some(earlier) = pending.extra.take() {
+                let set = |name: &str| extra.xattrs.iter().any(|it| it.name == name);
+                let without: Vec<_> =
+                    earlier.without.into_iter().filter(|name| !set(name)).collect();
+                let kept =
+                    |it: &Xattr| !set(&it.name) && !extra.without.contains(&it.name.as_str());
+                let xattrs: Vec<_> = earlier.xattrs.into_iter().filter(kept).collect();
+                extra.without.extend(without);
+                extra.xattrs.extend(xattrs);
+            }
             pending.extra = Some(extra);
         }
         Ok(())
@@ -331,7 +367,7 @@ impl Draft<'_> {
 
 /// Whether a time can be set anywhere: ext4's small inodes end in 2038, and the reader that proves the
 /// result takes none before 1970. Another becomes that of the run.
-fn is_kept(time: &Timestamp) -> bool {
+pub(super) fn is_kept(time: &Timestamp) -> bool {
     (0..=i64::from(i32::MAX)).contains(&time.seconds)
 }
 

@@ -2,7 +2,7 @@
 
 use super::pending::{After, From, Original, Pending};
 use super::{Draft, Kept, Owned, Target};
-use crate::fs::Kind;
+use crate::fs::{Kind, Storing};
 use crate::guest::Place;
 use crate::operation::before;
 use crate::operation::step::StepError;
@@ -30,6 +30,10 @@ impl Draft<'_> {
         }
         if let Some(reason) = self.stays(source, to)? {
             self.refuse(&source.path, reason);
+            return Ok(true);
+        }
+        let name = to.path.name().unwrap_or_default();
+        if !self.can_store(to, &Storing::Name(name))? {
             return Ok(true);
         }
         if to.kind.is_some() {
@@ -185,8 +189,17 @@ impl Draft<'_> {
 
     /// The path within its filesystem that something has on the disk.
     pub(super) fn physical(&self, target: &Target) -> GuestPath {
-        match self.moved_above(&target.path) {
-            Some((dir, from)) => from.path.append(&target.path.below(dir).unwrap_or_default()),
+        let own = self.pending.get_key_value(&target.path);
+        let moved = match own.and_then(|(path, it)| Some((path.clone(), it.from.as_ref()?))) {
+            Some(own) => Some(own),
+            // What is planned for the path itself does not hide where it is.
+            None => target
+                .path
+                .parent()
+                .and_then(|dir| self.moved_above(&dir).map(|(dir, from)| (dir.clone(), from))),
+        };
+        match moved {
+            Some((dir, from)) => from.path.append(&target.path.below(&dir).unwrap_or_default()),
             None => target.fs_path.clone(),
         }
     }

@@ -143,6 +143,11 @@ impl Pending {
         self.from.as_ref().map(|from| &from.original).or(self.original.as_ref())
     }
 
+    /// Whether what is on the disk stays the same object, and is not made anew.
+    pub(super) fn keeps(&self) -> bool {
+        self.group.is_none() && self.object().is_some_and(|was| self.after.keeps(was))
+    }
+
     pub(super) fn target(&self, path: &GuestPath, matched: &str) -> Target {
         Target {
             path: path.clone(),
@@ -186,7 +191,7 @@ impl Pending {
 
     /// The action that makes a new object.
     fn made(&self, replaces: Option<Replaced>) -> Option<Action> {
-        let Extra { mtime, atime, xattrs } = self.extra.clone().unwrap_or_default();
+        let Extra { mtime, atime, xattrs, .. } = self.extra.clone().unwrap_or_default();
         let meta = |owned: &Owned| NewMeta {
             mode: owned.mode,
             uid: owned.uid,
@@ -244,7 +249,12 @@ impl Pending {
             (meta.mtime, meta.atime) = (Some(mtime), extra.atime);
         }
         // What is asked for comes after what follows by itself.
-        meta.xattrs.retain(|(name, _)| extra.xattrs.iter().all(|it| it.name != *name));
+        meta.xattrs.retain(|(name, _)| {
+            extra.xattrs.iter().all(|it| it.name != *name)
+                && !extra.without.contains(&name.as_str())
+        });
+        let gone = extra.without.iter().filter(|name| there.iter().any(|it| it.name == **name));
+        meta.xattrs.extend(gone.map(|name| ((*name).to_owned(), None)));
         let other = extra.xattrs.iter().filter(|it| !there.contains(it));
         meta.xattrs.extend(other.map(|it| (it.name.clone(), Some(it.value.clone()))));
         Ok(meta)

@@ -7,7 +7,9 @@ use crate::fs::{Kind, MetaChange, Xattr};
 const CAPABILITY: &str = "security.capability";
 /// An access control list, in the form of getxattr(2): a version, then entries of eight bytes, a tag,
 /// permissions and an id (acl(5); `include/uapi/linux/posix_acl_xattr.h`).
-const ACL: &str = "system.posix_acl_access";
+pub(super) const ACL: &str = "system.posix_acl_access";
+/// The list that what is made in a directory begins with.
+pub(super) const DEFAULT_ACL: &str = "system.posix_acl_default";
 const ACL_HEADER: usize = 4;
 const ACL_ENTRY: usize = 8;
 const USER_OBJ: u16 = 0x01;

@@ -185,7 +185,7 @@ impl Draft<'_> {
     /// A directory that was removed and is wanted again stays, and keeps its labels: what is in it
     /// goes. Whether this is such a one.
     pub(super) fn made_again(&mut self, target: &Target, owned: Owned) -> Result<bool, StepError> {
-        let Some(Pending { original: Some(original), after: After::Absent, .. }) =
+        let Some(Pending { original: Some(original), left: false, after: After::Absent, .. }) =
             self.pending.get(&target.path)
         else {
             return Ok(false);

@@ -166,8 +166,6 @@ pub enum StepError {
     Guest(GuestError),
     /// A filesystem failed at a path of the guest.
     Fs(GuestPath, FsError),
-    /// An edit's result would be edited again by the next run.
-    Unstable(GuestPath),
     /// More paths than a plan holds.
     TooMany(usize),
     /// A file of the host cannot be brought along.
@@ -200,9 +198,6 @@ impl fmt::Display for StepError {
             }
             Self::Guest(error) => error.fmt(f),
             Self::Fs(path, error) => write!(f, "{path}: {error}"),
-            Self::Unstable(path) => {
-                write!(f, "{path}: the edit matches its own result; write it so that it does not")
-            }
             Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
             Self::Suspended(what, why) => write!(f, "{what}: {why}"),
             Self::Host(why) | Self::Password(why) => f.write_str(why),

@@ -84,6 +84,13 @@ impl Propose for Move {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
         let Some(source) = self.0.source(draft)? else { return self.is_done(draft) };
         let Some(to) = self.0.destination(draft, &source, false)? else { return Ok(()) };
+        let mut to = to;
+        if let Some(name) = self.0.to.name().filter(|_| self.is_other_spelling(draft, &source)) {
+            if source.path.name() == Some(name) {
+                return Ok(());
+            }
+            to = draft.respelled(&source, name);
+        }
         if to.path == source.path {
             draft.refuse(&source.path, "it is there already");
             return Ok(());
@@ -122,6 +129,13 @@ impl Propose for Move {
 }
 
 impl Move {
+    /// Whether both paths name one object, with other letters large.
+    fn is_other_spelling(&self, draft: &Draft<'_>, source: &Target) -> bool {
+        let Way { from, to } = &self.0;
+        let there = draft.at(to, false).ok().flatten().is_some_and(|it| it.path == source.path);
+        there && from.name() != to.name() && draft.folds_case(&source.volume)
+    }
+
     /// Nothing is at the one path: it was moved before where something is at the other. A directory
     /// that every guest has is none that was moved.
     fn is_done(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {

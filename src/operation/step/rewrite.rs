@@ -8,7 +8,7 @@ use crate::operation::targets::Targets;
 /// whose content that changes; `why` is the change's reason.
 ///
 /// # Errors
-/// [`StepError::Unstable`] where the result would be changed again; what the draft says.
+/// What the draft says.
 pub(super) fn rewrite(
     draft: &mut Draft<'_>,
     targets: &Targets,
@@ -22,9 +22,9 @@ pub(super) fn rewrite(
         if edited == content {
             continue;
         }
-        // A sealed guest has nothing more to change: an edit that would go on and on is wrong.
+        // A sealed guest has nothing more to change; an edit that would go on and on is done once.
         if of(&edited) != edited {
-            return Err(StepError::Unstable(file.path));
+            draft.unsettle(&file.path);
         }
         draft.set_content(&file, edited, why(&file))?;
     }

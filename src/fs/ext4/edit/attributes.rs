@@ -5,7 +5,7 @@ use crate::fs::FsError;
 use crate::fs::ext4::attributes;
 use crate::fs::ext4::inode::{EA_INODE, Inode};
 use crate::fs::ext4::source::Source;
-use crate::fs::ext4::xattr::{self, Attribute, Block, Value};
+use crate::fs::ext4::xattr::{self, Attribute, Block, Placed, Value};
 
 impl Store {
     fn put_attribute_block(&self, number: u64, block: &Block) -> Result<(), FsError> {
@@ -100,45 +100,15 @@ impl Store {
         if changes.is_empty() {
             return Ok(());
         }
-        let mut inside = attributes::in_inode(inode)?;
+        let inside = attributes::in_inode(inode)?;
         let number = inode.xattr_block();
         let shared = if number == 0 { None } else { Some(attributes::in_block(self, inode)?) };
-        let mut outside = shared.as_ref().map(|block| block.attributes.clone()).unwrap_or_default();
+        let outside = shared.as_ref().map(|block| block.attributes.clone()).unwrap_or_default();
         let before = (inside.clone(), outside.clone());
         let room = inode.xattr_area().len();
-        let mut dropped = Vec::new();
-        for (full, value) in changes {
-            let (index, name) = xattr::split_name(full)
-                .ok_or(FsError::CannotStore("an extended attribute of this name"))?;
-            if (index, name) == (xattr::SYSTEM, xattr::INLINE_DATA) {
-                return Err(FsError::CannotStore("an extended attribute of this name"));
-            }
-            if name.len() > 255 {
-                return Err(FsError::BadName);
-            }
-            for list in [&mut inside, &mut outside] {
-                list.retain(|attribute| {
-                    let same = attribute.index == index && attribute.name == name;
-                    if same && matches!(attribute.value, Value::Inode { .. }) {
-                        dropped.push(attribute.clone());
-                    }
-                    !same
-                });
-            }
-            let Some(value) = value else { continue };
-            let value = if matches!(index, xattr::ACL_ACCESS | xattr::ACL_DEFAULT) {
-                xattr::acl_to_disk(value).ok_or(FsError::CannotStore("a malformed ACL"))?
-            } else {
-                value.clone()
-            };
-            let new = Attribute { index, name: name.to_vec(), value: Value::Here(value) };
-            inside.push(new);
-            if !xattr::fit(&inside, room, xattr::INODE_HEADER)
-                && let Some(new) = inside.pop()
-            {
-                outside.push(new);
-            }
-        }
+        let mut placed = Placed { inside, outside, dropped: Vec::new() };
+        placed.change(room, self.block_len(), changes)?;
+        let Placed { inside, outside, dropped } = placed;
         if inside != before.0 {
             let area = xattr::to_inode(&inside, room).ok_or(FsError::NoSpace)?;
             inode.set_xattr_area(&area)?;

@@ -9,6 +9,7 @@ use super::store::Store;
 use crate::fs::ext4::directory;
 use crate::fs::ext4::features::{incompat, ro_compat};
 use crate::fs::ext4::inode::{CASEFOLD, EXTENTS, Inode, ROOT, Time, mode_of_kind};
+use crate::fs::ext4::storing;
 use crate::fs::{FsError, Kind, NewKind, NewMeta};
 
 /// `EXT4_LINK_MAX`: with `dir_nlink` a directory with more says 1, for "many".
@@ -26,6 +27,7 @@ impl Store {
         meta: &NewMeta,
     ) -> Result<u32, FsError> {
         let is_directory = kind == NewKind::Directory;
+        storing::object(self, &kind)?;
         let mut inode = self.allocate_inode(self.group_of(parent), is_directory)?;
         let number = inode.number();
         inode.set_uid(meta.uid);
@@ -41,9 +43,6 @@ impl Store {
                 self.write_content(&mut inode, content)?;
             }
             NewKind::Symlink(target) => {
-                if target.is_empty() || target.contains(&0) || target.len() >= self.block_len() {
-                    return Err(FsError::BadName);
-                }
                 inode.set_mode(mode_of_kind(Kind::Symlink) | 0o777);
                 if target.len() < FAST_SYMLINK {
                     inode.set_block_area(target);

@@ -204,12 +204,8 @@ impl Store {
         let superblock = &self.superblock;
         let size = superblock.inode_size();
         let mut inode = Inode::from_bytes(number, &vec![0; usize::from(size)])?;
-        if size > 128 {
-            /// Up to and with `i_projid`: what the kernel gives new inodes.
-            const EXTRA: u16 = 32;
-            let wanted = superblock.want_extra_isize();
-            let fits = wanted >= 4 && wanted.is_multiple_of(4) && wanted <= size - 128;
-            inode.set_extra_isize(if fits { wanted } else { EXTRA.min(size - 128) });
+        if let Some(extra) = superblock.new_extra_isize() {
+            inode.set_extra_isize(extra);
         }
         let created = {
             let mut state = self.state();

@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) extra: Extra,
     /// It has other names among the members.
     pub(super) several: bool,
+    /// A later member takes its place.
+    pub(super) replaced: bool,
 }
 
 /// What a member is.
@@ -193,10 +195,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>, String> {
             names,
             body,
             owned: Owned { mode, uid, gid },
-            extra: Extra { mtime: Some(mtime), atime: None, xattrs },
+            extra: Extra { mtime: Some(mtime), xattrs, ..Extra::default() },
             several: false,
+            replaced: false,
         })?;
     }
+    members.mark_replaced();
     Ok(members.all)
 }
 
@@ -241,6 +245,20 @@ impl Members {
         Ok(())
     }
 
+    /// Marks members whose name a later one takes, where nothing is unpacked below it before that:
+    /// what they are is not to be seen at the end.
+    fn mark_replaced(&mut self) {
+        let mut later: HashMap<Vec<Vec<u8>>, bool> = HashMap::new();
+        for entry in self.all.iter_mut().rev() {
+            let directory = matches!(entry.body, Body::Directory);
+            for above in 0..entry.names.len() {
+                later.remove(&entry.names[..above]);
+            }
+            let by = later.insert(entry.names.clone(), directory);
+            entry.replaced = by.is_some_and(|by| !(by && directory));
+        }
+    }
+
     /// One more name of an earlier file; of a symlink it is one like it.
     fn link(&mut self, to: &[Vec<u8>]) -> Option<Body> {
         let Some(&first) = self.files.get(to) else {
@@ -264,7 +282,7 @@ fn names(path: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         .filter(|name| !matches!(*name, b"" | b"."))
         .map(<[u8]>::to_vec)
         .collect();
-    let bad = names.iter().any(|name| name == b".." || name.contains(&0) || name.len() > 255);
+    let bad = names.iter().any(|name| name == b".." || name.contains(&0));
     match bad {
         true => Err(format!(
             "the name '{}' leads elsewhere, or is none",

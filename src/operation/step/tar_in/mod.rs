@@ -2,6 +2,7 @@
 
 mod archive;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
 use crate::problem::Problem;
+
+/// The longest name in a directory: Linux's `NAME_MAX`.
+const MAX_NAME: usize = 255;
 
 pub(super) const VERB: Verb = Verb {
     name: "tar-in",
@@ -49,20 +53,25 @@ impl Propose for TarIn {
         };
         let why = format!("unpacked from {}", self.from);
         let mut directories = Vec::new();
-        let mut groups: Vec<Option<usize>> = vec![None; self.entries.len()];
+        let mut files: HashMap<usize, Several> = HashMap::new();
+        let names = self.names_of_files();
         for (at, entry) in self.entries.iter().enumerate() {
             // A second name has what the file has.
             let (first, file) = match entry.body {
                 Body::Link(first) => (first, self.entries.get(first).unwrap_or(entry)),
                 _ => (at, entry),
             };
-            let several = file.several;
-            let group = several.then(|| {
-                let slot = groups.get(first).copied().flatten();
-                slot.unwrap_or_else(|| draft.new_group())
-            });
-            if let Some(slot) = groups.get_mut(first) {
-                *slot = group;
+            if entry.replaced {
+                continue;
+            }
+            if let Some(name) = entry.names.iter().find(|name| name.len() > MAX_NAME) {
+                let message = format!(
+                    "{} has a name of {} bytes; {MAX_NAME} are possible",
+                    self.from,
+                    name.len()
+                );
+                draft.refuse(&dir.path, message);
+                continue;
             }
             let Some(target) = place(draft, &dir, entry, &why)? else { continue };
             let new = match &file.body {
@@ -75,7 +84,23 @@ impl Propose for TarIn {
             if new == New::Directory {
                 directories.push((target.path.clone(), file.extra.clone()));
             }
-            draft.make(&target, new, file.owned, file.extra.clone(), group, &why)?;
+            let several = match (files.get(&first), file.several) {
+                (_, false) => {
+                    let names = std::slice::from_ref(&target);
+                    let there = draft.is_unpacked(names, &new, file.owned, &file.extra)?;
+                    Several { there, group: None }
+                }
+                (Some(several), true) => *several,
+                (None, true) => {
+                    let names = self.at_names(names.get(&first), draft, &dir)?;
+                    let there = draft.is_unpacked(&names, &new, file.owned, &file.extra)?;
+                    *files.entry(first).or_insert(Several { there, group: Some(draft.new_group()) })
+                }
+            };
+            if !several.there {
+                let extra = file.extra.clone();
+                draft.unpack(&target, new, file.owned, extra, several.group, &why)?;
+            }
         }
         draft.set_times(directories, &why)
     }
@@ -86,6 +111,45 @@ impl Propose for TarIn {
 
     fn scan(&self) -> Option<&Scan> {
         None
+    }
+}
+
+/// A file with several names among the members.
+#[derive(Clone, Copy)]
+struct Several {
+    /// It is on the disk already, under all of them and no other.
+    there: bool,
+    group: Option<usize>,
+}
+
+impl TarIn {
+    /// The members that are names of one file, by the number of the first.
+    fn names_of_files(&self) -> HashMap<usize, Vec<&Entry>> {
+        let mut names: HashMap<usize, Vec<&Entry>> = HashMap::new();
+        for (at, entry) in self.entries.iter().enumerate().filter(|(_, it)| !it.replaced) {
+            match entry.body {
+                Body::Link(first) => names.entry(first).or_default().push(entry),
+                _ if entry.several => names.entry(at).or_default().push(entry),
+                _ => {}
+            }
+        }
+        names
+    }
+
+    /// What is at the names of a file; nothing where it is not there under all of them.
+    fn at_names(
+        &self,
+        names: Option<&Vec<&Entry>>,
+        draft: &Draft<'_>,
+        dir: &Target,
+    ) -> Result<Vec<Target>, StepError> {
+        let mut found = Vec::new();
+        for entry in names.into_iter().flatten() {
+            let path = entry.names.iter().fold(dir.path.clone(), |path, name| path.join(name));
+            let Some(target) = draft.at(&path, false)? else { return Ok(Vec::new()) };
+            found.push(target);
+        }
+        Ok(found)
     }
 }
 
@@ -119,5 +183,16 @@ fn place(
             }
         };
     }
-    draft.at(&at.path.join(name), matches!(entry.body, Body::Directory))
+    let found = draft.at(&at.path.join(name), false)?;
+    match found {
+        // A link that the guest needs, as /lib is in most, stays and leads on.
+        Some(link)
+            if link.kind == Some(Kind::Symlink)
+                && matches!(entry.body, Body::Directory)
+                && draft.needed(&link).is_some() =>
+        {
+            draft.followed(link)
+        }
+        found => Ok(found),
+    }
 }
