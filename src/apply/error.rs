@@ -47,7 +47,7 @@ pub struct LeftLog {
 /// Why applying stopped.
 ///
 /// The caller's: `RecoveryPending`, `NotThisImage`, `LogOfAnother`, `NotALog`,
-/// `WrongImage`, `ChangedSince`, `NotWritable`.
+/// `WrongImage`, `ChangedSince`, `NotWritable`, `NoRoom`.
 /// Unsupported: `CannotEdit`. Corrupt: `Log`, `Inconsistent`, and what `Image`, `Volume`, `Fs`, `Guest`, `Plan` and
 /// `Block` say in their own families. The host's: `Host`, `LogNotWritten`, `HalfWritten`,
 /// `LogNotRemoved`. Ours: `NotAsPlanned`.
@@ -119,6 +119,17 @@ pub enum ApplyError {
         path: Option<GuestPath>,
         /// What it said.
         source: FsError,
+    },
+    /// Something did not fit in a filesystem. Nothing was written.
+    NoRoom {
+        /// The volume.
+        volume: VolumeId,
+        /// The path within it.
+        path: GuestPath,
+        /// How many bytes of storage the files to be written take, at least.
+        needed: u64,
+        /// How many were free before.
+        free: u64,
     },
     /// Opening the staged disk to plan again.
     Guest(GuestError),
@@ -206,6 +217,12 @@ impl fmt::Display for ApplyError {
             Self::Fs { volume, path: Some(path), source } => {
                 write!(f, "{path} on {volume}: {source}")
             }
+            Self::NoRoom { volume, path, needed, free } => write!(
+                f,
+                "{path} on {volume}: no space left in the filesystem (blocks, or inodes): the files \
+                 to be written need {needed} bytes and {free} bytes were free; make room, or write \
+                 less"
+            ),
             Self::Fs { volume, path: None, source } => write!(f, "{volume}: {source}"),
             Self::Guest(error) => error.fmt(f),
             Self::Plan(error) => write!(f, "planning again: {error}"),
@@ -355,6 +372,7 @@ impl std::error::Error for ApplyError {
             | Self::ChangedSince(_)
             | Self::NotWritable
             | Self::CannotEdit { .. }
+            | Self::NoRoom { .. }
             | Self::Inconsistent { .. }
             | Self::NotAsPlanned { .. } => None,
         }

@@ -11,7 +11,7 @@ use super::edit::edit_all_from;
 use super::recover::{self, Pending};
 use super::{ApplyError, Changed};
 use crate::block::{Overlay, ReadBlocks, Window, WindowMut, WriteBlocks};
-use crate::fs::{self, EditFs, EditOptions, Freed, ReadFs, UuidChange, uuid};
+use crate::fs::{self, EditFs, EditOptions, Freed, FsError, FsInfo, ReadFs, UuidChange, uuid};
 use crate::image::{Access, Image};
 use crate::operation::{Action, Content, GuestContent, Moves, VolumeAction};
 use crate::plan::{self, Change, Plan, PlannedFilesystem, VolumeChange};
@@ -100,9 +100,18 @@ pub fn stage_in<'a>(
     let originals = originals(image, &layout, plan)?;
     let original = |volume: &VolumeId| originals.get(volume).cloned();
     for Edited { volume, editor, changes } in &mut edited {
-        let changes = changes.iter().map(|change| (&change.fs_path, &change.action));
-        edit_all_from(&mut **editor, &original, changes).map_err(|(path, source)| {
-            ApplyError::Fs { volume: volume.clone(), path: Some(path), source }
+        let FsInfo { free, block_size, .. } = editor.view().info();
+        let made = changes.iter().map(|change| (&change.fs_path, &change.action));
+        edit_all_from(&mut **editor, &original, made).map_err(|(path, source)| {
+            let volume = volume.clone();
+            match source {
+                FsError::NoSpace => {
+                    let actions = changes.iter().map(|change| &change.action);
+                    let needed = plan::content_bytes(actions, block_size.into());
+                    ApplyError::NoRoom { volume, path, needed, free }
+                }
+                source => ApplyError::Fs { volume, path: Some(path), source },
+            }
         })?;
     }
     let mut freed = Vec::new();

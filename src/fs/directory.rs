@@ -158,6 +158,10 @@ impl ReadFs for Directory {
         Ok(None)
     }
 
+    fn most_free(&self) -> Result<Option<u64>, FsError> {
+        Ok(None)
+    }
+
     fn can_store(&self, _: &Storing<'_>) -> Result<(), FsError> {
         Err(FsError::CannotStore("anything: a host directory is only read"))
     }

@@ -271,6 +271,9 @@ pub trait ReadFs: Send + Sync {
     /// The editor's own: `BadName`, `CannotStore`.
     fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError>;
 
+    /// How many bytes an editor finds free, at most; `None` where only opening it for editing tells.
+    fn most_free(&self) -> Result<Option<u64>, FsError>;
+
     /// How many bytes the filesystem's list of bad blocks (clusters) takes out of use: no editor
     /// writes or zeroes them.
     fn bad_bytes(&self) -> Result<u64, FsError>;

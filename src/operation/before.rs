@@ -32,6 +32,8 @@ pub(crate) struct Survey {
     pub(crate) directories: u64,
     /// How many bytes of content only these names hold.
     pub(crate) bytes: u64,
+    /// How many bytes of storage become free with it, at most.
+    pub(crate) allocated: u64,
     /// Files that have other names, too: their content stays when these go.
     pub(crate) shared: Vec<Shared>,
     /// Why it should not be removed: what is immutable or encrypted, and where below.
@@ -288,6 +290,7 @@ pub(crate) fn survey(fs: &dyn ReadFs, top: Node) -> Result<Survey, FsError> {
         nodes: 1,
         directories,
         bytes: 0,
+        allocated: allocated(&stat),
         shared: Vec::new(),
         obstacle: None,
     };
@@ -322,6 +325,7 @@ pub(crate) fn survey(fs: &dyn ReadFs, top: Node) -> Result<Survey, FsError> {
             let directories = u64::from(stat.kind == Kind::Directory);
             found.directories = found.directories.saturating_add(directories);
             count(&mut found, &mut links, entry.node, &stat);
+            found.allocated = found.allocated.saturating_add(allocated(&stat));
             if let (None, Some(why)) = (&found.obstacle, obstacle(&stat)) {
                 found.obstacle = Some(format!("{why} ('{}' in it)", escape(entry.name)));
             }
@@ -342,6 +346,14 @@ pub(crate) fn survey(fs: &dyn ReadFs, top: Node) -> Result<Survey, FsError> {
         .collect();
     found.shared.sort_unstable_by_key(|it| it.node);
     Ok(found)
+}
+
+/// How many bytes of storage an object takes, at most. FAT does not say it of a directory, which has
+/// 2 MiB of names there at most.
+fn allocated(stat: &Stat) -> u64 {
+    const NAMES: u64 = 2 << 20;
+    let names = if stat.kind == Kind::Directory { NAMES } else { 0 };
+    stat.allocated.saturating_add(names)
 }
 
 /// Why a node is left alone.

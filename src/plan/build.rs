@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::outcome::{OperationOutcome, Outcome, Refusal, Secret, Unsettled};
+use super::room::{self, NoRoom};
 use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL, VolumeChange};
 use crate::fs::Node;
 use crate::guest::Guest;
@@ -25,6 +26,8 @@ pub enum PlanError {
     Guest(VolumeId, StepError),
     /// More paths would change than a plan holds.
     TooMany(usize),
+    /// What files are to hold does not fit.
+    NoRoom(NoRoom),
 }
 
 impl fmt::Display for PlanError {
@@ -32,6 +35,7 @@ impl fmt::Display for PlanError {
         match self {
             Self::Guest(root, error) => write!(f, "guest on {root}: {error}"),
             Self::TooMany(limit) => write!(f, "more than {limit} paths would change"),
+            Self::NoRoom(no_room) => no_room.fmt(f),
         }
     }
 }
@@ -77,6 +81,11 @@ pub fn plan(
             facts: guest.facts.clone(),
             notes: guest.notes.clone(),
         });
+        if let Some(no_room) = room::missing(guest, &worked.drafted.proposals)
+            .map_err(|(volume, error)| PlanError::Guest(volume, error))?
+        {
+            return Err(PlanError::NoRoom(no_room));
+        }
         add(&mut plan, number, &sorted, worked);
         plan.refusals.extend(guest.unseen.iter().map(|unseen| Refusal {
             guest: number,

@@ -3,6 +3,7 @@
 mod build;
 mod file;
 mod outcome;
+mod room;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -20,6 +21,7 @@ pub use crate::operation::{Seen, before, seen};
 pub use build::{PlanError, plan};
 pub use file::{PLAN_BYTES, PlanFileError, SCHEMA};
 pub use outcome::{OperationOutcome, Outcome, Refusal, Secret, Unsettled};
+pub use room::{NoRoom, content_bytes};
 
 /// The times that a plan can give to what is changed, in seconds since 1970: from then to May 2446,
 /// where ext4's 34 bits end. A filesystem that holds fewer takes the nearest.

@@ -515,7 +515,8 @@ fn what_does_not_fit_into_the_guest_is_an_error() {
     file.set_len(200 << 20).unwrap();
     let before = fs::read(place.image()).unwrap();
     let (_, error) = seal(&place, &["seal", "--upload=huge:/opt"], 1);
-    assert!(error.contains("/opt/huge") && error.contains("no space left"), "{error}");
+    let said = "part2 (/): the files to be written need 209715200 bytes and ";
+    assert!(error.contains(said), "{error}");
     assert!(fs::read(place.image()).unwrap() == before);
 }
 
@@ -542,7 +543,6 @@ fn what_is_no_file_in_a_folder_stops_no_copy() {
     assert!(stat("/srv/tree/z").contains("Type: regular"));
     assert!(!stat("/srv/tree/socket").contains("Type:"));
     // Sealed again nothing of it is changed.
-    place.expect("audit image.qcow2", 0);
     let (text, _) = seal(&place, &words, 3);
     assert!(text.contains("already clean, every byte is as it was"), "{text}");
     // Alone it is what was asked for.

@@ -48,7 +48,7 @@ fn a_name_on_fat_is_one_however_it_is_written() {
     let reference = place.path("reference.vfat");
     fs::copy(&before, &reference).unwrap();
     let moves = [
-        ("/A.TXT", "/a.txt"),
+        ("/A.TXT", "/a.Txt"),
         ("/DIR", "/Dir"),
         ("/Long-Name-Of.cfg", "/LONG-name-of.cfg"),
         ("/DIR/f", "/dir/G"),
@@ -71,11 +71,11 @@ fn a_name_on_fat_is_one_however_it_is_written() {
     let sealed = fs::read(place.image()).unwrap();
     seal(&flags, 0);
     assert!(fs::read(place.image()).unwrap() == sealed);
-    // Away, and another file under the name; gone by any name.
+    // Away, and another file under the name, which keeps its spelling; gone by any name.
     seal("--move=/boot/efi/A.txt:/boot/efi/away --upload=one:/boot/efi/A.TXT", 0);
     seal("--delete=/boot/efi/AWAY --delete=/boot/efi/dir", 0);
     let listed = names(&esp(&place));
-    assert!(listed.contains_key("/A.TXT") && !listed.contains_key("/a.txt"), "{listed:?}");
+    assert!(listed.contains_key("/a.Txt") && !listed.contains_key("/A.TXT"), "{listed:?}");
     assert!(!listed.keys().any(|it| it.to_lowercase().starts_with("/dir")), "{listed:?}");
     assert!(!listed.contains_key("/away"), "{listed:?}");
 }
@@ -86,8 +86,11 @@ fn odd_members(place: &Place) {
     let header = |kind: EntryType| {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
-        (header.set_mode(0o644), header.set_uid(0), header.set_gid(0));
-        (header.set_mtime(1_000_000_000), header.set_size(0));
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1_000_000_000);
+        header.set_size(0);
         header
     };
     for (name, major, minor) in
@@ -160,9 +163,11 @@ fn what_cannot_be_stored_is_told_and_the_rest_is_done() {
             flags.push(flag);
         }
     }
-    let words =
-        [&["seal", "--verify=full", "--operations=customize", "--write=/opt/done:x"][..], &flags]
-            .concat();
+    let words = [
+        &["seal", "-v", "--verify=full", "--operations=customize", "--write=/opt/done:x"][..],
+        &flags,
+    ]
+    .concat();
     for _ in 0..2 {
         let (said, _) = super::seal(&place, &words, 3);
         assert!(said.matches("Left alone:").count() >= cases.len(), "{said}");
@@ -178,4 +183,52 @@ fn what_cannot_be_stored_is_told_and_the_rest_is_done() {
     assert_eq!(below, ["/opt/in/good", "/opt/in/link", "/opt/in/most"]);
     let listed = names(&esp(&place));
     assert!(listed.contains_key("/good") && listed.contains_key("/one"), "{listed:?}");
+}
+
+/// Told by an audit, too; what fits because something else goes is not refused.
+#[test]
+fn what_does_not_fit_is_told_with_how_much_there_is() {
+    let place = Place::new();
+    for (name, mib) in [("huge", 100), ("large", 60), ("half", 40)] {
+        fs::File::create(place.path(name)).unwrap().set_len(mib << 20).unwrap();
+    }
+    let seal = |words: &str, code| place.expect(&format!("{words} image.qcow2"), code);
+    let before = fs::read(place.image()).unwrap();
+    for (flags, said) in [
+        ("--upload=huge:/opt/x", "part2 (/): the files to be written need 104857600 bytes and "),
+        (
+            "--upload=half:/opt/x --upload=half:/opt/y",
+            "part2 (/): the files to be written need 83886080",
+        ),
+        ("--upload=large:/boot/efi/x", "part1 (/boot/efi): the files to be written need 62914560"),
+    ] {
+        for command in ["audit", "seal"] {
+            let (_, error) = seal(&format!("{command} --operations=customize {flags}"), 1);
+            assert!(error.contains(said) && error.contains(" bytes are free"), "{flags}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+    assert!(fs::read(place.image()).unwrap() == before);
+    seal("seal --operations=customize --upload=half:/opt/x", 0);
+    seal("audit --operations=customize --upload=half:/opt/y", 1);
+    seal("seal --operations=customize --upload=large:/opt/x", 0);
+    seal("seal --operations=customize --delete=/opt/x --upload=half:/opt/y", 0);
+    e2fsck_clean(&root_filesystem(&place, &place.image(), "qcow2"));
+    // More names than there are inodes: no count of bytes foresees it.
+    let mut builder = Builder::new(Vec::new());
+    for number in 0..2_000 {
+        let mut header = Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_entry_type(EntryType::Regular);
+        builder.append_data(&mut header, format!("many/{number}"), &b""[..]).unwrap();
+    }
+    fs::write(place.path("many.tar"), builder.into_inner().unwrap()).unwrap();
+    let (_, error) = seal("seal --operations=customize --tar-in=many.tar:/opt", 1);
+    let said = "on part2: no space left in the filesystem (blocks, or inodes): the files to be \
+                written need 0 bytes and ";
+    assert!(error.contains("/opt/many/") && error.contains(said), "{error}");
 }

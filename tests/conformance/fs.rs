@@ -512,7 +512,7 @@ pub(crate) fn refusals(subject: &Subject<'_>) {
     ] {
         refused(what, &[expected], &|fs| {
             let etc = at(fs.view(), "/etc");
-            fs.create(etc, name, file.clone(), &meta).map(|_| ())
+            fs.create(etc, name, file, &meta).map(|_| ())
         });
         refused(what, &[expected], &|fs| {
             let etc = at(fs.view(), "/etc");
@@ -521,10 +521,10 @@ pub(crate) fn refusals(subject: &Subject<'_>) {
     }
     refused("create in a file", &["NotADirectory"], &|fs| {
         let node = at(fs.view(), "/etc/hostname");
-        fs.create(node, b"x", file.clone(), &meta).map(|_| ())
+        fs.create(node, b"x", file, &meta).map(|_| ())
     });
     refused("create in no node", &["NotFound", "Corrupt", "NotADirectory"], &|fs| {
-        fs.create(Node(u64::MAX), b"x", file.clone(), &meta).map(|_| ())
+        fs.create(Node(u64::MAX), b"x", file, &meta).map(|_| ())
     });
     refused("remove what is not there", &["NotFound"], &|fs| {
         let etc = at(fs.view(), "/etc");
@@ -570,7 +570,7 @@ pub(crate) fn refusals(subject: &Subject<'_>) {
     if subject.profile.folds_case {
         refused("a name that differs in case only", &["Exists"], &|fs| {
             let etc = at(fs.view(), "/etc");
-            fs.create(etc, b"HostName", file.clone(), &meta).map(|_| ())
+            fs.create(etc, b"HostName", file, &meta).map(|_| ())
         });
     }
     refused("a detached directory put below itself", &["BadName"], &|fs| {

@@ -271,17 +271,16 @@ fn what_fat_cannot_store_is_refused() {
     let meta = NewMeta { mode: 0o644, ..NewMeta::default() };
     let file = NewKind::File(b"x");
     for name in [&b""[..], b".", b"..", b"a/b", b"a:b", b"dot.", b"blank ", b"\xff", &[b'x'; 256]] {
-        let made = editor.create(root, name, file.clone(), &meta);
+        let made = editor.create(root, name, file, &meta);
         assert!(matches!(made, Err(FsError::BadName)), "{name:?}: {made:?}");
     }
-    let exists = editor.create(root, b"efi", file.clone(), &meta);
+    let exists = editor.create(root, b"efi", file, &meta);
     assert!(matches!(exists, Err(FsError::Exists)), "names differ by more than their case");
     let link = editor.create(root, b"link", NewKind::Symlink(b"x"), &meta);
     assert!(matches!(link, Err(FsError::CannotStore(_))));
-    let owned = editor.create(root, b"o", file.clone(), &NewMeta { uid: 1, ..meta.clone() });
+    let owned = editor.create(root, b"o", file, &NewMeta { uid: 1, ..meta.clone() });
     assert!(matches!(owned, Err(FsError::CannotStore(_))));
-    let special =
-        editor.create(root, b"o", file.clone(), &NewMeta { mode: 0o4755, ..meta.clone() });
+    let special = editor.create(root, b"o", file, &NewMeta { mode: 0o4755, ..meta.clone() });
     assert!(matches!(special, Err(FsError::CannotStore(_))));
     assert!(matches!(editor.remove(root, b"EFI"), Err(FsError::IsADirectory)));
     assert!(matches!(editor.remove(root, b"none"), Err(FsError::NotFound)));

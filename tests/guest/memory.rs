@@ -181,6 +181,10 @@ impl ReadFs for MemoryFs {
         Ok(None)
     }
 
+    fn most_free(&self) -> Result<Option<u64>, FsError> {
+        Ok(None)
+    }
+
     fn can_store(&self, _: &Storing<'_>) -> Result<(), FsError> {
         Ok(())
     }

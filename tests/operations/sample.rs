@@ -105,6 +105,10 @@ impl ReadFs for Guarded {
         self.model.spelling(dir, name)
     }
 
+    fn most_free(&self) -> Result<Option<u64>, FsError> {
+        self.model.most_free()
+    }
+
     fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError> {
         self.model.can_store(what)
     }

@@ -336,9 +336,11 @@ fn lines_are_put_in_and_the_first_match_replaced() {
         - { line: '# head', before: '^#' }
         - { line: 'nowhere', before: '^Host' }
 ";
-    // Replacing the first match again would replace the next: that is refused, not done twice.
+    // Replacing the first match again would replace the next: that is done once, and told.
     let plan = Sample::new(tree).plan(&[with_steps(steps)]);
-    assert!(matches!(&plan.outcomes[0].outcome, Outcome::Failed(why) if why.contains("/c")));
+    let told: Vec<_> =
+        plan.unsettled.iter().map(|it| (&*it.operation, it.path.to_string())).collect();
+    assert_eq!(told, [("sample", "/c".to_owned())]);
     let steps = steps.replace("2\\d$", "22$");
     let (_, mut sample) = sealed(Sample::new(tree), &with_steps(&steps));
     assert_eq!(content(&mut sample, "/c"), "# head\n# Port\nPort 2022\nPort 23\nBanner none\n");
@@ -491,17 +493,21 @@ fn a_file_too_large_to_edit_is_refused_and_can_be_emptied() {
 }
 
 #[test]
-fn an_edit_that_never_ends_fails_and_leaves_nothing_behind() {
+fn an_operation_that_fails_leaves_nothing_behind() {
     let tree = "/a = \"x\"\n/b = \"y\"";
-    let endless =
-        with_steps("  - remove: /b\n  - edit: { paths: /a, replace: { match: x, with: xx } }\n");
+    // A file of the host that can be opened and not be read.
+    let failing = with_steps(
+        "  - remove: /b\n  - edit: { paths: /a, replace: { match: x, with: xx } }\n  - upload: { \
+         from: /proc/self/mem, to: /d }\n",
+    );
     let text = "name: other\nsummary: Another\nwhy: So.\nclass: log\ndefault: true\nsteps: [{touch: /c}]\n";
     let other = Operation::from_yaml("other.yaml", text).unwrap();
-    let plan = Sample::new(tree).plan(&[endless, other]);
+    let plan = Sample::new(tree).plan(&[failing, other]);
     assert_eq!(changes(&plan), ["/c file"]);
+    assert_eq!(plan.unsettled, []);
     let outcome =
         |name: &str| &plan.outcomes.iter().find(|it| it.operation == name).unwrap().outcome;
-    assert!(matches!(outcome("sample"), Outcome::Failed(why) if why.contains("/a")));
+    assert!(matches!(outcome("sample"), Outcome::Failed(why) if why.contains("/proc/self/mem")));
     assert_eq!(*outcome("other"), Outcome::Changed);
 }
 

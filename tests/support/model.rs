@@ -224,6 +224,10 @@ impl ReadFs for Model {
         self.stored(dir, name)
     }
 
+    fn most_free(&self) -> Result<Option<u64>, FsError> {
+        Ok(None)
+    }
+
     fn can_store(&self, _: &Storing<'_>) -> Result<(), FsError> {
         Ok(())
     }

@@ -201,7 +201,7 @@ impl Comparer<'_> {
     fn left(&mut self) {
         for path in &self.expected.left {
             if self.expected.action(path).is_none()
-                && !matches!(self.after.own.find(path), Ok(None))
+                && !matches!(exactly(self.after.own.fs, path), Ok(None))
             {
                 self.find(path, "it was moved and our own reader still finds it");
             }
@@ -227,8 +227,8 @@ impl Comparer<'_> {
         }
         for name in names {
             let path = dir.join(&name);
-            let old = named(&*self.before.own.fs, before, &name);
-            let new = named(&*self.after.own.fs, after, &name);
+            let old = named(self.before.own.fs, before, &name);
+            let new = named(self.after.own.fs, after, &name);
             match (old, new) {
                 // Each has been judged as a changed path, or will be as a directory on the way.
                 _ if self.expected.action(&path).is_some() => {}
@@ -668,8 +668,8 @@ impl Comparer<'_> {
                 continue;
             };
             let path = frame.dir.join(&name);
-            let old = frame.old.map_or(Ok(None), |dir| named(&*self.before.own.fs, dir, &name));
-            let new = named(&*self.after.own.fs, frame.new, &name);
+            let old = frame.old.map_or(Ok(None), |dir| named(self.before.own.fs, dir, &name));
+            let new = named(self.after.own.fs, frame.new, &name);
             let (old, new) = match (old, new) {
                 (Ok(old), Ok(new)) => (old, new),
                 (Err(_), Err(_)) => {
@@ -734,4 +734,17 @@ fn named(fs: &dyn ReadFs, dir: Node, name: &[u8]) -> Result<Option<Node>, FsErro
     let found = fs.lookup(dir, name)?;
     let other = fs.folds_case() && fs.spelling(dir, name)?.is_some_and(|it| it != name);
     Ok(found.filter(|_| !other))
+}
+
+/// What is at exactly this path: `a` is none that was `A`.
+fn exactly(fs: &dyn ReadFs, path: &GuestPath) -> Result<Option<Node>, FsError> {
+    let mut node = fs.root();
+    for name in path.names() {
+        match named(fs, node, name) {
+            Ok(Some(next)) => node = next,
+            Ok(None) | Err(FsError::NotADirectory) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(node))
 }

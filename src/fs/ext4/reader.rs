@@ -53,6 +53,15 @@ impl<S: Source> ReadFs for Ext4<S> {
         Ok(None)
     }
 
+    /// A journal that was not replayed, and what was removed while it was open, may hold more.
+    fn most_free(&self) -> Result<Option<u64>, FsError> {
+        let superblock = self.source.superblock();
+        let settled = !self.dirty
+            && superblock.last_orphan() == 0
+            && !superblock.has_ro_compat(ro_compat::ORPHAN_PRESENT);
+        Ok(settled.then(|| self.info().free))
+    }
+
     fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError> {
         storing::can_store(&self.source, what)
     }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::check;
 use super::directory::{MAX_BYTES, READ_ONLY, Short, Slots};
 use super::geometry::{Geometry, Root, SLOT, Width};
 use super::name;
@@ -341,6 +342,17 @@ impl ReadFs for Fat<'_> {
     fn spelling(&self, dir: Node, name: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
         let Ok(name) = std::str::from_utf8(name) else { return Ok(None) };
         Ok(self.list(dir)?.slots.find(name).map(|found| found.name.into_bytes()))
+    }
+
+    /// What is in use by no file is freed.
+    fn most_free(&self) -> Result<Option<u64>, FsError> {
+        let used = check::check(self)?.used;
+        let mut free = 0_u64;
+        self.table.each(&*self.device, &self.geometry, |cluster, link| {
+            free += u64::from(link != Link::Bad && !used.has(cluster));
+            Ok(())
+        })?;
+        Ok(Some(free.saturating_mul(self.geometry.cluster)))
     }
 
     fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError> {

@@ -174,6 +174,10 @@ impl Pending {
             },
         };
         let removes = !matches!(action, Action::Update { .. } | Action::Wipe { .. });
+        let kept = self.object().filter(|_| !removes || self.from.is_some());
+        let goes = self.original.as_ref().filter(|_| removes && !self.left);
+        let goes = goes.map_or(0, |it| it.survey.as_ref().map_or(u64::MAX, |it| it.allocated));
+        let frees = kept.map_or(0, |it| it.stat.allocated).saturating_add(goes);
         let survey = self.original.filter(|_| !self.left).and_then(|original| original.survey);
         let shared = survey.filter(|_| removes).map(|survey| survey.shared).unwrap_or_default();
         Ok(Some(Proposal {
@@ -185,6 +189,7 @@ impl Pending {
             before,
             action,
             objects,
+            frees,
             why: self.why,
         }))
     }
@@ -386,6 +391,8 @@ pub struct Proposal {
     pub action: Action,
     /// How many objects that is.
     pub objects: Objects,
+    /// How many bytes of storage it frees, at most.
+    pub frees: u64,
     /// Files of which it takes names away, and not all.
     pub shared: Vec<Shared>,
     /// Which pattern or argument asks for it.

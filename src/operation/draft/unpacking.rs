@@ -54,7 +54,8 @@ impl Draft<'_> {
         let mut xattrs = is.xattrs.clone();
         xattrs.retain(|it| labelled || it.name != LABEL);
         let mut wanted = extra.xattrs.clone();
-        (xattrs.sort(), wanted.sort());
+        xattrs.sort();
+        wanted.sort();
         Ok(self.owned(target)? == Some(owned)
             && time.is_none_or(|time| is.mtime.is_some_and(|it| it.seconds == time))
             && xattrs == wanted)
