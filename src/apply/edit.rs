@@ -159,7 +159,7 @@ impl Edits<'_> {
                 let (dir, name) = self.place(path)?;
                 self.editor.link(node, dir, name)
             }
-            Action::Move { from, kind, content, meta, replaces, .. } => {
+            Action::Move { from, kind, content, wiped_from, meta, replaces, .. } => {
                 let node = self.moved.remove(from).ok_or(FsError::NotFound)?;
                 if replaces.is_some() {
                     self.remove(path)?;
@@ -168,6 +168,9 @@ impl Edits<'_> {
                 self.editor.attach(node, dir, name)?;
                 if let Some(content) = content {
                     self.fill(node, content)?;
+                }
+                if let Some(from) = wiped_from {
+                    self.editor.wipe(node, *from)?;
                 }
                 if *meta != MetaChange::default() && *kind != Kind::Directory {
                     self.editor.set_meta(node, meta)?;

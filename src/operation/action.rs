@@ -79,6 +79,9 @@ pub enum Action {
         /// A file's whole new content, or `None` to leave it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         content: Option<Content>,
+        /// The first byte of a file that is zeroed, with all behind it; length and storage stay.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wiped_from: Option<u64>,
         /// How many bytes of content it had before.
         bytes_before: u64,
         /// Metadata to change.
@@ -195,10 +198,10 @@ impl Action {
             | Self::CreateSymlink { replaces, .. }
             | Self::CreateSpecial { replaces, .. }
             | Self::CreateLink { replaces, .. } => replaces.map_or(0, |gone| gone.bytes),
-            Self::Move { content, bytes_before, replaces, .. } => {
-                let cut = |content: &Content| bytes_before.saturating_sub(content.len());
+            Self::Move { content, wiped_from, bytes_before, replaces, .. } => {
+                let kept = content.as_ref().map(Content::len).or(*wiped_from);
                 let gone = replaces.map_or(0, |gone| gone.bytes);
-                gone.saturating_add(content.as_ref().map_or(0, cut))
+                gone.saturating_add(kept.map_or(0, |kept| bytes_before.saturating_sub(kept)))
             }
             Self::Update { content: None, .. } => 0,
             Self::Update { content: Some(content), bytes_before, .. } => {

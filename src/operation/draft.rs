@@ -399,7 +399,23 @@ impl<'a> Draft<'a> {
             self.refuse(&target.path, too_long(stat.size));
             return Ok(None);
         }
-        place.read(EDITABLE_BYTES).map(Some).map_err(failed)
+        let mut content = place.read(EDITABLE_BYTES).map_err(failed)?;
+        self.wipe_piece(target, 0, &mut content);
+        Ok(Some(content))
+    }
+
+    /// Zeroes of what was read of a file, from the byte `at` on, what is to be wiped.
+    fn wipe_piece(&self, target: &Target, at: u64, piece: &mut [u8]) {
+        let Some(from) = self.wiped_from(target) else { return };
+        let kept = usize::try_from(from.saturating_sub(at)).unwrap_or(usize::MAX);
+        if let Some(wiped) = piece.get_mut(kept..) {
+            wiped.fill(0);
+        }
+    }
+
+    /// The byte from which on a file is to be zeroed, where it is.
+    fn wiped_from(&self, target: &Target) -> Option<u64> {
+        self.pending.get(&target.path).and_then(|pending| pending.after.wiped_from())
     }
 
     /// The content of the regular file that a path leads to, as [`content`](Self::content); `None`
@@ -436,7 +452,7 @@ impl<'a> Draft<'a> {
         let Some(place) = &target.place else { return Ok(length == 0) };
         let failed = |error| StepError::Fs(target.path.clone(), error);
         let stat = place.stat().map_err(failed)?;
-        if stat.size != length || stat.encrypted {
+        if stat.size != length || stat.encrypted || self.wiped_from(target).is_some() {
             return Ok(false);
         }
         Ok(before::of_content(&**place.fs(), place.node, length).map_err(failed)? == digest)
@@ -488,6 +504,7 @@ impl<'a> Draft<'a> {
         let mut at = 0;
         loop {
             let read = place.fs().read_at(place.node, at, &mut piece).map_err(failed)?.min(PIECE);
+            self.wipe_piece(target, at, &mut piece[..read]);
             if read == 0 || visit(&piece[..read]).is_break() {
                 return Ok(());
             }
@@ -511,7 +528,12 @@ impl<'a> Draft<'a> {
             return Ok(with(&mut SourceReader { source, left: content.len() }));
         }
         match target.place.as_ref().filter(|_| target.kind == Some(Kind::File)) {
-            Some(place) => Ok(with(&mut place.reader())),
+            Some(place) => {
+                let kept = self.wiped_from(target).unwrap_or(u64::MAX);
+                let wiped = self.size(target)?.saturating_sub(kept);
+                let kept = place.reader().take(kept);
+                Ok(with(&mut kept.chain(io::repeat(0).take(wiped))))
+            }
             None => Ok(with(&mut std::io::empty())),
         }
     }
@@ -689,6 +711,7 @@ impl<'a> Draft<'a> {
         ) {
             return Ok(());
         }
+        let from = self.wiped_from(target).map_or(from, |earlier| earlier.min(from));
         let Some(place) = &target.place else { return Ok(()) };
         let failed = |error| StepError::Fs(target.path.clone(), error);
         if place.fs().is_zero(place.node, from).map_err(failed)? {

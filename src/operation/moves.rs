@@ -123,6 +123,7 @@ mod tests {
                 from: path(from),
                 kind: Kind::Directory,
                 content: None,
+                wiped_from: None,
                 bytes_before: 0,
                 meta: MetaChange::default(),
                 replaces: None,

@@ -315,3 +315,33 @@ fn a_swap_file_of_a_tool_is_wiped() {
     assert!(cat("/var/swap") == area && cat("/var/lib/swapspace/1") == area);
     assert_eq!(cat("/var/lib/swapspace/notes"), b"no swap area");
 }
+
+#[test]
+fn a_swap_file_that_is_moved_is_wiped_too() {
+    for (flags, at, code) in [
+        ("--move /swap/file:/swap/other", "/swap/other", 0),
+        ("--move /swap/file:/moved --chmod 0640:/moved --move /moved:/etc/swap", "/etc/swap", 0),
+        ("--move /swap:/areas", "/areas/file", 0),
+        ("--edit /swap/file:s/./x/", "/swap/file", 0),
+        // No copy of what was in memory is made.
+        ("--copy /swap/file:/swap/copy", "/swap/file", 3),
+    ] {
+        let guest = guest(4096, &nothing, &nothing);
+        let words = format!(
+            "seal --operations swap-contents,customize --verify full {flags} --write /etc/done:x \
+             disk.img"
+        );
+        let (text, _) = guest.place.expect(&words, code);
+        assert_eq!(text.contains("Left alone: /swap/file"), code == 3, "{flags}: {text}");
+        let held = guest.debugfs(&format!("cat {at}"));
+        match flags.starts_with("--edit") {
+            // An edit that reads it reads what is left.
+            true => assert!(held[4096..].iter().all(|&byte| matches!(byte, 0 | b'x')), "{flags}"),
+            false => assert!(held == guest.areas.1, "{flags}"),
+        }
+        oracle::e2fsck_clean(&guest.root());
+        let left = fs::read(&guest.image).unwrap();
+        assert_eq!(find(&left, &content(MARKER, 64)[..16]), None, "{flags}");
+        assert_eq!(guest.debugfs("cat /etc/done"), b"x");
+    }
+}

@@ -22,8 +22,11 @@ impl Update {
     /// What an action makes of an object that stays; `None` where it does not.
     pub(super) fn of(action: &Action) -> Option<Self> {
         match action {
-            Action::Update { content, meta, .. } | Action::Move { content, meta, .. } => {
+            Action::Update { content, meta, .. } => {
                 Some(Self { content: content.clone(), wiped_from: None, meta: meta.clone() })
+            }
+            Action::Move { content, wiped_from, meta, .. } => {
+                Some(Self { content: content.clone(), wiped_from: *wiped_from, meta: meta.clone() })
             }
             Action::Wipe { from, meta, .. } => {
                 Some(Self { content: None, wiped_from: Some(*from), meta: meta.clone() })

@@ -99,6 +99,10 @@ impl Draft<'_> {
             self.refuse(&source.path, "encrypted by its filesystem");
             return Ok(false);
         }
+        if self.wiped_from(source).is_some() {
+            self.refuse(&source.path, "what it holds is wiped, and not copied before");
+            return Ok(false);
+        }
         let new = match kind {
             Kind::File => New::File(self.content_of(source)?),
             Kind::Directory => New::Directory,

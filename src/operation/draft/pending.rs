@@ -84,6 +84,14 @@ impl After {
         }
     }
 
+    /// The byte from which on what is on the disk is zeroed, where it is.
+    pub(super) fn wiped_from(&self) -> Option<u64> {
+        match self {
+            Self::Wiped { from, .. } => Some(*from),
+            _ => None,
+        }
+    }
+
     /// Whether what is on the disk stays the same object.
     pub(super) fn keeps(&self, original: &Original) -> bool {
         match self {
@@ -294,6 +302,7 @@ impl Pending {
             from: from.path.clone(),
             kind: stat.kind,
             content,
+            wiped_from: self.after.wiped_from(),
             bytes_before: if stat.kind == Kind::File { stat.size } else { 0 },
             meta,
             replaces: survey.zip(replaced).map(|(Survey { nodes, bytes, .. }, original)| {
