@@ -304,8 +304,8 @@ pub trait ReadFs: Send + Sync {
 /// What [`ReadFs::can_store`] is asked about.
 #[derive(Clone, Copy, Debug)]
 pub enum Storing<'a> {
-    /// A name in a directory.
-    Name(&'a [u8]),
+    /// A new name: in a directory that is there, or in a new one.
+    Name(Option<Node>, &'a [u8]),
     /// A new object. A file's content is asked for by itself.
     New(NewKind<'a>, &'a NewMeta),
     /// So many bytes in a file.

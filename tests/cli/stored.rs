@@ -14,8 +14,9 @@ use super::{Place, partition, root_filesystem};
 use crate::support::disk::Disk;
 use crate::support::mtools;
 use crate::support::oracle::{e2fsck_clean, fsck_vfat_clean, succeed};
+use crate::support::recipe;
 use crate::support::snapshot::of_fs;
-use crate::support::spec::path;
+use crate::support::spec::{Spec, path};
 
 fn esp(place: &Place) -> PathBuf {
     let esp = partition(place, &place.image(), "qcow2", 0, "esp.vfat");
@@ -114,6 +115,11 @@ fn odd_members(place: &Place) {
         builder.append_pax_extensions([(field, value)]).unwrap();
         builder.append_data(&mut header(EntryType::Regular), name, &b""[..]).unwrap();
     }
+    let record = b"25 SCHILY.xattr.user.\xff=1\n";
+    let mut unnamed = header(EntryType::XHeader);
+    unnamed.set_size(record.len() as u64);
+    builder.append_data(&mut unnamed, "extended", &record[..]).unwrap();
+    builder.append_data(&mut header(EntryType::Regular), "unnamed", &b""[..]).unwrap();
     let long = "l".repeat(256);
     builder.append_data(&mut header(EntryType::Regular), &long, &b""[..]).unwrap();
     let mut link = header(EntryType::Symlink);
@@ -146,6 +152,7 @@ fn what_cannot_be_stored_is_told_and_the_rest_is_done() {
         ("--tar-in=odd.tar:/opt/in".to_owned(), "/opt/in/space", xattr),
         ("--tar-in=odd.tar:/opt/in".to_owned(), "/opt/in/none", xattr),
         ("--tar-in=odd.tar:/opt/in".to_owned(), "/opt/in/long", xattr),
+        ("--tar-in=odd.tar:/opt/in".to_owned(), "/opt/in/unnamed", "a name that is not UTF-8"),
         ("--tar-in=odd.tar:/opt/in".to_owned(), "/opt/in/large", "of more than a block"),
         ("--tar-in=odd.tar:/opt/in".to_owned(), "/opt/in/acl", "cannot store a malformed ACL"),
         ("--tar-in=odd.tar:/opt/in".to_owned(), "/opt/in ", "a name of 256 bytes"),
@@ -231,4 +238,64 @@ fn what_does_not_fit_is_told_with_how_much_there_is() {
     let said = "on part2: no space left in the filesystem (blocks, or inodes): the files to be \
                 written need 0 bytes and ";
     assert!(error.contains("/opt/many/") && error.contains(said), "{error}");
+}
+
+/// In ext4's directories that ignore case.
+#[test]
+fn a_name_beside_one_in_other_letters_is_told() {
+    let place = Place::new();
+    let mut spec = Spec::default();
+    for dir in ["/etc", "/usr", "/d"] {
+        spec.directory(dir);
+    }
+    spec.file("/etc/os-release", "ID=debian\n");
+    let scratch = place.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let args = ["-t", "ext4", "-O", "casefold", "-E", "encoding=utf8"];
+    let root = recipe::ext4(&scratch, &mut spec, &args, 16 << 20);
+    let image = place.path("disk.img");
+    fs::rename(root, &image).unwrap();
+    let debugfs = |command: &str| {
+        succeed("debugfs", "e2fsprogs", &["-w", "-R", command, image.to_str().unwrap()])
+    };
+    debugfs("sif /d flags 0x40080000");
+    let seal = |flags: &str, code| {
+        place.expect(&format!("seal --operations=customize --verify=full {flags} disk.img"), code).0
+    };
+    seal("--write=/d/Name:one --mkdir=/d/New", 0);
+    for (flag, at, reason) in [
+        ("--write=/d/name:two", "/d/name", "differs in large and small letters only"),
+        ("--mkdir=/d/NEW", "/d/NEW", "differs in large and small letters only"),
+        ("--move=/etc/os-release:/d/nAME", "/d/nAME", "differs in large and small letters only"),
+        ("--touch=/d/\u{e9}", "/d/\u{e9}", "outside ASCII in a directory that ignores case"),
+    ] {
+        let said = seal(&format!("{flag} --write=/etc/done:x"), 3);
+        let left =
+            said.lines().any(|it| it.contains(&format!("Left alone: {at}")) && it.contains(reason));
+        assert!(left, "{flag}: {said}");
+    }
+    seal("--write=/d/Name:three --write=/d/New/name:x --touch=/etc/Done", 0);
+    assert_eq!(debugfs("cat /d/Name"), b"three");
+    e2fsck_clean(&image);
+}
+
+#[test]
+fn permission_bits_that_fat_cannot_keep_are_told() {
+    let place = Place::new();
+    fs::create_dir(place.path("mine")).unwrap();
+    let text = "name: own\nsummary: Own\nwhy: So.\nclass: settings\ndefault: true\nsteps:\n\
+                - write: { path: /boot/efi/secret, content: x, mode: '0600' }\n\
+                - mkdir: { path: /boot/efi/folder, mode: '0700' }\n\
+                - write: { path: /boot/efi/plain, content: x, mode: '0755' }\n\
+                - write: { path: /boot/efi/any, content: x }\n\
+                - write: { path: /opt/secret, content: x, mode: '0600' }\n";
+    fs::write(place.path("mine/own.yaml"), text).unwrap();
+    let (said, _) = place.expect("seal --operations-dir mine --operations own image.qcow2", 3);
+    for at in ["/boot/efi/secret", "/boot/efi/folder"] {
+        let left = format!("Left alone: {at} (own): the filesystem cannot store permissions");
+        assert!(said.contains(&left), "{said}");
+    }
+    let listed = names(&esp(&place));
+    assert!(listed.contains_key("/plain") && listed.contains_key("/any"), "{listed:?}");
+    assert!(!listed.contains_key("/secret") && !listed.contains_key("/folder"), "{listed:?}");
 }

@@ -1,10 +1,12 @@
 //! What ext2, ext3 and ext4 can store, wherever there is room.
 
-use super::attributes;
-use super::inode::Inode;
+use std::ops::ControlFlow;
+
+use super::inode::{CASEFOLD, Inode};
 use super::source::{Source, read_inode};
 use super::xattr::Placed;
-use crate::fs::{FsError, NewKind, Storing};
+use super::{attributes, directory};
+use crate::fs::{FsError, Kind, NewKind, Storing};
 
 /// `EXT4_NAME_LEN`.
 const MAX_NAME: usize = 255;
@@ -15,10 +17,19 @@ const MAX_NAME: usize = 255;
 /// `BadName`, `CannotStore`; of a node's metadata what reading it says.
 pub(super) fn can_store(source: &dyn Source, what: &Storing<'_>) -> Result<(), FsError> {
     match what {
-        Storing::Name(name) => match (1..=MAX_NAME).contains(&name.len()) {
-            true => Ok(()),
-            false => Err(FsError::BadName),
-        },
+        Storing::Name(_, name) if !(1..=MAX_NAME).contains(&name.len()) => Err(FsError::BadName),
+        Storing::Name(None, _) => Ok(()),
+        Storing::Name(Some(dir), name) => {
+            let number = u32::try_from(dir.0).map_err(|_| FsError::NotFound)?;
+            match folded_name(source, &read_inode(source, number)?, name)? {
+                Folded::Free | Folded::Taken(true) => Ok(()),
+                Folded::Taken(false) => Err(FsError::CannotStore(
+                    "a name beside one that differs in large and small letters only, in a directory \
+                     that ignores them",
+                )),
+                Folded::Unknown => Err(FsError::CannotStore(OUTSIDE_ASCII)),
+            }
+        }
         Storing::New(kind, meta) => {
             object(source, kind)?;
             let changes: Vec<_> =
@@ -38,6 +49,43 @@ pub(super) fn can_store(source: &dyn Source, what: &Storing<'_>) -> Result<(), F
             placed.change(inode.xattr_area().len(), block_size(source), &change.xattrs)
         }
     }
+}
+
+/// Names are folded as Unicode asks, by tables that are not here.
+pub(super) const OUTSIDE_ASCII: &str = "a name outside ASCII in a directory that ignores case";
+
+/// What a directory that ignores case has of a name.
+pub(super) enum Folded {
+    Free,
+    /// It is there, written so or in another way.
+    Taken(bool),
+    Unknown,
+}
+
+/// What a directory has of a name, by its folded form where it ignores case; elsewhere it is free.
+///
+/// # Errors
+/// What reading the directory says.
+pub(super) fn folded_name(
+    source: &dyn Source,
+    dir: &Inode,
+    name: &[u8],
+) -> Result<Folded, FsError> {
+    if !dir.has_flag(CASEFOLD) || dir.kind() != Some(Kind::Directory) {
+        return Ok(Folded::Free);
+    }
+    if !name.is_ascii() {
+        return Ok(Folded::Unknown);
+    }
+    let mut folded = Folded::Free;
+    directory::records(source, dir, &mut |record| {
+        if !record.name.eq_ignore_ascii_case(name) {
+            return ControlFlow::Continue(());
+        }
+        folded = Folded::Taken(record.name == name);
+        ControlFlow::Break(())
+    })?;
+    Ok(folded)
 }
 
 /// Whether there can be such an object, whatever its metadata.

@@ -15,7 +15,7 @@ const READ_ONLY: u16 = 0o555;
 /// `BadName`, `CannotStore`.
 pub(super) fn can_store(what: &Storing<'_>) -> Result<(), FsError> {
     match what {
-        Storing::Name(name) => name::storable(name).map(drop).ok_or(FsError::BadName),
+        Storing::Name(_, name) => name::storable(name).map(drop).ok_or(FsError::BadName),
         Storing::New(kind, meta) => new(kind, meta),
         Storing::Content(size) => length(*size).map(drop),
         Storing::Meta(node, kind, change) => metadata(*node == Some(ROOT), *kind, change),

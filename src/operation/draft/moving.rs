@@ -2,7 +2,7 @@
 
 use super::pending::{After, From, Original, Pending};
 use super::{Draft, Kept, Owned, Target};
-use crate::fs::{Kind, Storing};
+use crate::fs::Kind;
 use crate::guest::Place;
 use crate::operation::before;
 use crate::operation::step::StepError;
@@ -32,8 +32,7 @@ impl Draft<'_> {
             self.refuse(&source.path, reason);
             return Ok(true);
         }
-        let name = to.path.name().unwrap_or_default();
-        if !self.can_store(to, &Storing::Name(name))? {
+        if !self.can_store_name(to)? {
             return Ok(true);
         }
         if to.kind.is_some() {

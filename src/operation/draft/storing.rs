@@ -3,7 +3,7 @@
 
 use super::pending::Pending;
 use super::{Draft, Extra, New, Owned, Target};
-use crate::fs::{FsError, NewKind, NewMeta, Node, Storing, folded_alike};
+use crate::fs::{FsError, Kind, MetaChange, NewKind, NewMeta, Node, Storing, folded_alike};
 use crate::guest::Place;
 use crate::operation::step::StepError;
 use crate::path::GuestPath;
@@ -50,10 +50,35 @@ impl Draft<'_> {
         let Owned { mode, uid, gid } = owned;
         let xattrs = extra.map(|extra| extra.xattrs.clone()).unwrap_or_default();
         let meta = NewMeta { mode, uid, gid, xattrs, ..NewMeta::default() };
-        let name = target.path.name().unwrap_or_default();
-        Ok(self.can_store(target, &Storing::Name(name))?
+        Ok(self.can_store_name(target)?
             && self.can_store(target, &Storing::Content(size))?
             && self.can_store(target, &Storing::New(kind, &meta))?)
+    }
+
+    /// Whether a target's name can be stored where nothing of that name is; that it cannot is noted.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub(super) fn can_store_name(&mut self, target: &Target) -> Result<bool, StepError> {
+        let dir = target.path.parent().unwrap_or_default();
+        let is_new = self.pending.get(&dir).is_some_and(Pending::hides);
+        let dir = if is_new { None } else { self.locate(&dir)? };
+        let dir = dir.filter(|dir| dir.volume == target.volume).map(|dir| dir.node);
+        self.can_store(target, &Storing::Name(dir, target.path.name().unwrap_or_default()))
+    }
+
+    /// Whether a new object can have the permission bits that a step names; that it cannot is noted.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn can_have_mode(
+        &mut self,
+        target: &Target,
+        kind: Kind,
+        mode: u16,
+    ) -> Result<bool, StepError> {
+        let change = MetaChange { mode: Some(mode), ..MetaChange::default() };
+        self.can_store(target, &Storing::Meta(None, kind, &change))
     }
 
     /// The node that a target is at the end, where it is on the disk.

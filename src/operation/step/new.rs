@@ -25,6 +25,8 @@ pub(super) struct Place {
     pub(super) path: GuestPath,
     parents: bool,
     meta: Meta,
+    /// The mode is what was asked for, and not one that a step is content to come near.
+    strict: bool,
 }
 
 /// Owner, group and mode as a step gives them.
@@ -105,17 +107,18 @@ impl Place {
             .parse()
             .map_err(|message: String| Problem::new(fields.at_field("path"), message))?;
         let meta = Meta::from_fields(fields);
-        Ok(Self { path, parents: fields.flag("parents", false), meta })
+        let strict = meta.mode.is_some();
+        Ok(Self { path, parents: fields.flag("parents", false), meta, strict })
     }
 
     /// A place for a step that other verbs are made of.
     pub(super) fn at(path: GuestPath) -> Self {
-        Self { path, parents: false, meta: Meta::default() }
+        Self { path, parents: false, meta: Meta::default(), strict: false }
     }
 
     /// A place with owner and mode, whose directories are made where they are not there.
     pub(super) fn with(path: GuestPath, meta: Meta) -> Self {
-        Self { path, parents: true, meta }
+        Self { path, parents: true, meta, strict: false }
     }
 
     /// What is at the path now. `None`, with a refusal, when its directory is not there and the
@@ -171,6 +174,11 @@ impl Place {
         let why = format!("names {}", self.path);
         if there {
             draft.set_owned(target, owned, why)
+        } else if self.strict
+            && kind != Kind::Symlink
+            && !draft.can_have_mode(target, kind, owned.mode)?
+        {
+            Ok(())
         } else {
             draft.create(target, new, owned, why)
         }

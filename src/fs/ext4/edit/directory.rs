@@ -13,6 +13,7 @@ use crate::fs::ext4::inode::{
 use crate::fs::ext4::map::Run;
 use crate::fs::ext4::raw::{put32, u32_at};
 use crate::fs::ext4::source::Source;
+use crate::fs::ext4::storing::{self, Folded, OUTSIDE_ASCII};
 use crate::fs::ext4::{attributes, directory, xattr};
 use crate::fs::{FsError, Kind};
 
@@ -216,20 +217,14 @@ impl<'a> Directory<'a> {
     /// Whether a new name is taken, in a casefolded directory whatever its case.
     pub(super) fn is_taken(&self, name: &[u8]) -> Result<bool, FsError> {
         check_name(name)?;
-        if self.inode.has_flag(CASEFOLD) && !name.is_ascii() {
-            return Err(FsError::unsupported(
-                "a name outside ASCII in a directory that ignores case",
-            ));
-        }
         if !self.inode.has_flag(CASEFOLD) {
             return Ok(self.find(name)?.is_some());
         }
-        let mut taken = false;
-        directory::records(self.store, &self.inode, &mut |record| {
-            taken |= record.name.eq_ignore_ascii_case(name);
-            if taken { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        Ok(taken)
+        match storing::folded_name(self.store, &self.inode, name)? {
+            Folded::Free => Ok(false),
+            Folded::Taken(_) => Ok(true),
+            Folded::Unknown => Err(FsError::unsupported(OUTSIDE_ASCII)),
+        }
     }
 
     /// Whether it holds no name but `.` and `..`.

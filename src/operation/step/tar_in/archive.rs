@@ -42,6 +42,8 @@ pub(super) struct Entry {
     pub(super) body: Body,
     pub(super) owned: Owned,
     pub(super) extra: Extra,
+    /// An extended attribute of it has a name that is not UTF-8, which no filesystem here stores.
+    pub(super) unnamed: bool,
     /// It has other names among the members.
     pub(super) several: bool,
     /// A later member takes its place.
@@ -183,19 +185,21 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>, String> {
                 nanos: 0,
             },
         };
-        let mut xattrs: Vec<Xattr> = fields
-            .into_iter()
-            .filter_map(|(field, value)| {
-                let name = field.strip_prefix(b"SCHILY.xattr.")?;
-                Some(Xattr { name: String::from_utf8(name.to_vec()).ok()?, value })
-            })
-            .collect();
+        let (mut xattrs, mut unnamed) = (Vec::new(), false);
+        for (field, value) in fields {
+            let Some(name) = field.strip_prefix(b"SCHILY.xattr.") else { continue };
+            match String::from_utf8(name.to_vec()) {
+                Ok(name) => xattrs.push(Xattr { name, value }),
+                Err(_) => unnamed = true,
+            }
+        }
         xattrs.sort();
         members.add(Entry {
             names,
             body,
             owned: Owned { mode, uid, gid },
             extra: Extra { mtime: Some(mtime), xattrs, ..Extra::default() },
+            unnamed,
             several: false,
             replaced: false,
         })?;

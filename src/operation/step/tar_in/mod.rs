@@ -74,6 +74,11 @@ impl Propose for TarIn {
                 continue;
             }
             let Some(target) = place(draft, &dir, entry, &why)? else { continue };
+            if file.unnamed {
+                let reason = "an extended attribute of it has a name that is not UTF-8";
+                draft.refuse(&target.path, reason);
+                continue;
+            }
             let new = match &file.body {
                 Body::File(content) => New::File(draft.bring(content.content()?)?),
                 Body::Directory => New::Directory,
