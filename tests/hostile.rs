@@ -23,7 +23,7 @@ use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest;
 use sysprep_rs::image::{Access, Image, OpenOptions};
 use sysprep_rs::operation::{Catalogue, Selection, Volumes};
-use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanOptions};
+use sysprep_rs::plan::{self, FilesystemFacts, FirstBoot, ImageFacts, Plan, PlanOptions};
 
 use crate::conformance::drivers::driver;
 use crate::support::disk::Disk;
@@ -437,6 +437,7 @@ fn fixture_plan() -> String {
         },
         now: Timestamp { seconds: 1_700_000_000, nanos: 0 },
         keep_free_space: false,
+        first_boot: FirstBoot::Auto,
         filesystems: FilesystemFacts::of(&disk),
         volumes: Volumes::default(),
     };

@@ -1,6 +1,8 @@
 //! The operations: their files, their schema, and what each changes.
 
 mod accounts;
+mod comes_back;
+mod first_boot;
 mod firstboot;
 mod golden;
 mod privileges;

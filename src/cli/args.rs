@@ -6,6 +6,7 @@ use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 
 use super::customize::CustomizeArgs;
 use super::failure::Failure;
+use super::first_boot::FirstBootArgs;
 use super::secrets::SecretsArgs;
 use super::seed::SeedArgs;
 
@@ -187,6 +188,9 @@ pub(crate) struct SelectArgs {
     /// Leave what was free before the run as it is: earlier deleted files stay readable
     #[arg(long)]
     pub(crate) keep_free_space: bool,
+
+    #[command(flatten)]
+    pub(crate) first_boot: FirstBootArgs,
 }
 
 /// Makes sure that --enable stands before every --operations, as virt-sysprep wants it.
@@ -268,6 +272,7 @@ pub(crate) struct SealArgs {
             "enable",
             "set",
             "keep_free_space",
+            "mode",
             "keep_user_accounts",
             "remove_user_accounts",
         ]

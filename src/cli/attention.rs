@@ -1,7 +1,8 @@
 //! Exit code 3: a run that did what it could and leaves something to attend to, and why.
 //!
 //! One rule: something that an operation names is still readable, because it was left alone or
-//! because the image's own file or backing file keeps it. What no operation looks into (a volume
+//! because the image's own file or backing file keeps it; or a guest would not have at first boot
+//! what it needs. What no operation looks into (a volume
 //! that the guest does not mount, boot code, free space that is to stay) is told as 'Stays
 //! readable', and counts for nothing here: nearly every image has some of it.
 
@@ -35,7 +36,9 @@ impl Attention {
         let kept = kept(report, image, new_file, "would keep", "would keep");
         let found = secrets(report);
         let is_dirty = dirty.is_some();
-        let reasons = dirty.into_iter().chain(failed).chain(left).chain(found).chain(kept);
+        let missing = missing(report);
+        let reasons = dirty.into_iter().chain(failed).chain(left).chain(missing);
+        let reasons = reasons.chain(found).chain(kept);
         Self { reasons: reasons.collect(), dirty: is_dirty }
     }
 
@@ -43,7 +46,8 @@ impl Attention {
     pub(crate) fn of_seal(report: &Report, image: &Image, new_file: bool) -> Self {
         let left = left_alone(report, "left alone");
         let kept = kept(report, image, new_file, "keep", "keeps");
-        let reasons = left.into_iter().chain(secrets(report)).chain(kept).collect();
+        let reasons = left.into_iter().chain(missing(report)).chain(secrets(report)).chain(kept);
+        let reasons = reasons.collect();
         Self { reasons, dirty: false }
     }
 
@@ -68,6 +72,16 @@ fn left_alone(report: &Report, words: &str) -> Option<String> {
     let paths = text::count(paths.len() as u64, "path", "paths");
     (!report.refusals.is_empty())
         .then(|| format!("{paths} {words} ('Left alone' in the report says why)"))
+}
+
+/// What the guests would not have at first boot.
+fn missing(report: &Report) -> Option<String> {
+    let open = report.first_boot.iter().filter(|it| it.is_lost()).count() as u64;
+    (open > 0).then(|| {
+        let verb = if open == 1 { "does" } else { "do" };
+        let things = text::count(open, "thing", "things");
+        format!("{things} {verb} not come back at first boot ('first boot' in the report)")
+    })
 }
 
 /// Secrets, those that go with the changes included: they are in the image that was looked at.

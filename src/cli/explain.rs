@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use sysprep_rs::operation::{Operation, Step, VERBS, When};
+use sysprep_rs::operation::evidence::Evidence;
+use sysprep_rs::operation::{ComesBack, Operation, Step, VERBS, When};
 use sysprep_rs::report::text::word;
 
 /// An operation as text.
@@ -16,9 +17,14 @@ pub(crate) fn operation(operation: &Operation) -> String {
     if !conditions.is_empty() {
         text.push_str(&format!("when     {conditions}\n"));
     }
-    text.push_str("\nsteps\n");
+    if !operation.steps.is_empty() {
+        text.push_str("\nsteps\n");
+    }
     for it in &operation.steps {
         step(&mut text, it);
+    }
+    for it in &operation.comes_back {
+        comes_back(&mut text, it);
     }
     if !operation.parameters.is_empty() {
         text.push_str("\nparameters (--set NAME=VALUE)\n");
@@ -30,12 +36,40 @@ pub(crate) fn operation(operation: &Operation) -> String {
             ));
         }
     }
-    text.push_str("\nverbs\n");
-    let used: BTreeSet<&str> = operation.steps.iter().map(|step| step.verb).collect();
+    let used: BTreeSet<&str> = operation.every_step().map(|step| step.verb).collect();
+    if !used.is_empty() {
+        text.push_str("\nverbs\n");
+    }
     for verb in VERBS.iter().filter(|verb| used.contains(verb.name)) {
         text.push_str(&format!("  {}: {}\n", verb.name, verb.help));
     }
     text
+}
+
+/// What comes back: what makes it anew, and what is put in where nothing does.
+fn comes_back(text: &mut String, thing: &ComesBack) {
+    text.push_str(&format!("\ncomes back: {}\n", thing.what));
+    for (head, pieces) in [("needed by", &thing.needed_by), ("made by", &thing.evidence)] {
+        for piece in pieces {
+            text.push_str(&format!("  {head} {}\n", evidence(piece)));
+        }
+    }
+    match &thing.otherwise {
+        Some(remedy) => {
+            text.push_str(&format!("  otherwise adds {}\n", remedy.adds));
+            for it in &remedy.steps {
+                step(text, it);
+            }
+        }
+        None => text.push_str(&format!("  otherwise: {}\n", thing.missing)),
+    }
+}
+
+/// A piece of evidence on one line.
+fn evidence(piece: &Evidence) -> String {
+    let argument = |(name, value): (&str, Value)| format!("{name} {}", shown(&value));
+    let arguments: Vec<String> = piece.arguments().into_iter().map(argument).collect();
+    format!("{}: {}", piece.kind, arguments.join(", "))
 }
 
 /// A step: its verb, and each argument with its values, one a line.

@@ -7,6 +7,7 @@ mod clock;
 mod customize;
 mod explain;
 mod failure;
+mod first_boot;
 mod inspect;
 mod opened;
 mod out;

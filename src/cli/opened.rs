@@ -13,7 +13,9 @@ use sysprep_rs::guest::{Disk, Guest, Walk};
 use sysprep_rs::image::{Access, Format, Image, OpenOptions};
 use sysprep_rs::operation::{Operation, Volumes};
 use sysprep_rs::path::GuestPath;
-use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanError, PlanOptions};
+use sysprep_rs::plan::{
+    self, FilesystemFacts, FirstBoot, ImageFacts, Plan, PlanError, PlanOptions,
+};
 use sysprep_rs::report::text::Visit;
 use sysprep_rs::report::{ImageReport, Inspection};
 use sysprep_rs::volume::VolumeId;
@@ -32,6 +34,25 @@ pub(crate) struct Opened {
     pub(crate) seed: [u8; 32],
     /// What makes one doubt that the image is in the format it was said to be in.
     pub(crate) doubt: Option<&'static str>,
+}
+
+/// What a plan is to be, beside its operations.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    /// The time given to what is changed.
+    pub(crate) now: Timestamp,
+    /// Space that was free before is left as it is.
+    pub(crate) keep_free_space: bool,
+    /// What is done where nothing makes anew what goes.
+    pub(crate) first_boot: FirstBoot,
+}
+
+impl Asked {
+    /// What an earlier plan was.
+    pub(crate) fn again(plan: &Plan) -> Self {
+        let &Plan { now, keep_free_space, remedies: first_boot, .. } = plan;
+        Self { now, keep_free_space, first_boot }
+    }
 }
 
 impl Opened {
@@ -64,8 +85,7 @@ impl Opened {
     pub(crate) fn plan(
         &self,
         operations: &[Operation],
-        now: Timestamp,
-        keep_free_space: bool,
+        asked: Asked,
         settled: BTreeMap<VolumeId, (String, String)>,
     ) -> Result<Plan, PlanError> {
         let image = ImageFacts {
@@ -75,7 +95,8 @@ impl Opened {
         };
         let filesystems = FilesystemFacts::of(&self.disk);
         let volumes = Volumes::of(&self.disk, self.seed, settled);
-        let options = PlanOptions { image, now, keep_free_space, filesystems, volumes };
+        let Asked { now, keep_free_space, first_boot } = asked;
+        let options = PlanOptions { image, now, keep_free_space, first_boot, filesystems, volumes };
         plan::plan(&self.guests, operations, &options)
     }
 

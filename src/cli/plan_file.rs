@@ -12,7 +12,7 @@ use sysprep_rs::text_file;
 
 use super::catalogue;
 use super::failure::Failure;
-use super::opened::Opened;
+use super::opened::{Asked, Opened};
 use super::own_files;
 
 /// Writes a plan to a file, which is never one that the image is read from.
@@ -98,7 +98,7 @@ impl Approved {
         folders: &[PathBuf],
     ) -> Result<Self, Failure> {
         let again = operations(&plan, folders)?.and_then(|operations| {
-            match opened.plan(&operations, plan.now, plan.keep_free_space, plan.new_uuids()) {
+            match opened.plan(&operations, Asked::again(&plan), plan.new_uuids()) {
                 Ok(again) => Ok((operations, again)),
                 Err(error) => Err(error.to_string()),
             }

@@ -25,7 +25,7 @@ use super::attention::Attention;
 use super::clock::now;
 use super::customize::CustomizeArgs;
 use super::failure::Failure;
-use super::opened::Opened;
+use super::opened::{Asked, Opened};
 use super::output::Output;
 use super::plan_file::Approved;
 use super::stopwatch::Stopwatch;
@@ -43,8 +43,7 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     let now = now()?;
     let path = args.image.path()?;
     let opened = watch.stage("open", || Opened::open(path, &args.image.open, Access::Audit))?;
-    let plan = watch
-        .stage("plan", || make_plan(&opened, &operations, now, args.select.keep_free_space))?;
+    let plan = watch.stage("plan", || make_plan(&opened, &operations, asked(&args.select, now)))?;
     let mut report = report_of(Command::Audit, &opened, &plan, false)?;
     if args.say.digest {
         report.found.image.sha256 =
@@ -56,6 +55,12 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     }
     report.timings = watch.stages();
     found_a_guest(&report, &opened, &args.say)?;
+    if let Err(error) = args.select.first_boot.check(&plan.first_boot, path) {
+        if is_text(&args.say) {
+            say(&report, Some(&opened), &args.say)?;
+        }
+        said_with(&report, &args.say, error)?;
+    }
     // Before the report, so that a failure is the only thing that is said.
     if let Some(file) = &args.save_plan {
         plan_file::save(&plan, file, &opened.image)?;
@@ -137,16 +142,14 @@ fn selected(
     }
 }
 
-fn make_plan(
-    opened: &Opened,
-    operations: &[Operation],
-    now: Timestamp,
-    keep_free_space: bool,
-) -> Result<Plan, Failure> {
+/// What the plan is to be.
+fn asked(args: &SelectArgs, now: Timestamp) -> Asked {
+    Asked { now, keep_free_space: args.keep_free_space, first_boot: args.first_boot.mode.into() }
+}
+
+fn make_plan(opened: &Opened, operations: &[Operation], asked: Asked) -> Result<Plan, Failure> {
     let settled = BTreeMap::new();
-    opened
-        .plan(operations, now, keep_free_space, settled)
-        .map_err(|it| Failure::damaged(&opened.path, it))
+    opened.plan(operations, asked, settled).map_err(|it| Failure::damaged(&opened.path, it))
 }
 
 fn report_of(
@@ -263,8 +266,8 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     }
     let Approved { plan, told, operations } = match planned {
         None => {
-            let keep = args.select.keep_free_space;
-            let plan = watch.stage("plan", || make_plan(&opened, &selected, now, keep))?;
+            let asked = asked(&args.select, now);
+            let plan = watch.stage("plan", || make_plan(&opened, &selected, asked))?;
             Approved { plan, told: None, operations: Ok(selected) }
         }
         Some((plan, file)) => {
@@ -315,6 +318,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
             image: plan.image.clone(),
             now: plan.now,
             keep_free_space: plan.keep_free_space,
+            first_boot: plan.remedies,
             filesystems: FilesystemFacts::of(disk),
             volumes: Volumes::of(disk, opened.seed, plan.new_uuids()),
         };
@@ -453,7 +457,7 @@ fn can_be_sealed(opened: &Opened, plan: &Plan, args: &SealArgs) -> Result<(), Fa
             _ => {}
         }
     }
-    Ok(())
+    args.select.first_boot.check(&plan.first_boot, path)
 }
 
 /// How to go on without an operation that fails, given what is selected.

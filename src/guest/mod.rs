@@ -89,6 +89,8 @@ pub enum GuestError {
     },
     /// A part of the tree that had to be searched cannot be read.
     Unread(Unread),
+    /// The guest's files do not tell what was asked; what and why, in words.
+    NotKnown(String),
     /// The disk cannot be read, or not be taken apart into volumes.
     Layout(VolumeError),
     /// A volume cannot be read.
@@ -112,6 +114,7 @@ impl fmt::Display for GuestError {
         match self {
             Self::BadPattern { pattern, problem } => write!(f, "pattern '{pattern}': {problem}"),
             Self::Unread(unread) => unread.fmt(f),
+            Self::NotKnown(words) => f.write_str(words),
             Self::Layout(error) => error.fmt(f),
             Self::Probe { volume, source } => write!(f, "{volume}: {source}"),
             Self::Fs { path, source } => write!(f, "{path}: {source}"),
@@ -122,7 +125,7 @@ impl fmt::Display for GuestError {
 impl std::error::Error for GuestError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::BadPattern { .. } | Self::Unread(_) => None,
+            Self::BadPattern { .. } | Self::Unread(_) | Self::NotKnown(_) => None,
             Self::Layout(error) => Some(error),
             Self::Probe { source, .. } | Self::Fs { source, .. } => Some(source),
         }

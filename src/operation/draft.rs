@@ -21,7 +21,9 @@ use crate::secret::{Finding, Spot};
 use crate::volume::VolumeId;
 
 mod copying;
+mod files;
 mod follow;
+mod labels;
 mod moving;
 mod pending;
 mod privileges;
@@ -31,6 +33,7 @@ mod storing;
 mod unpacking;
 mod volumes;
 
+pub use labels::Labels;
 pub use pending::Proposal;
 use pending::{After, Original, Pending};
 pub(crate) use volumes::Renewal;
@@ -189,6 +192,8 @@ pub struct Draft<'a> {
     kept: BTreeSet<VolumeId>,
     /// How many groups of names there are.
     groups: usize,
+    /// How many changes were asked for.
+    asked: u64,
     /// Existing files that are the one of a group.
     anchors: HashMap<usize, Target>,
 }
@@ -220,6 +225,7 @@ impl<'a> Draft<'a> {
             volumes: Vec::new(),
             kept: BTreeSet::new(),
             groups: 0,
+            asked: 0,
             anchors: HashMap::new(),
         };
         draft.walk(scans);
@@ -234,6 +240,11 @@ impl<'a> Draft<'a> {
     /// The guest.
     pub fn guest(&self) -> &Guest {
         self.guest
+    }
+
+    /// How many changes were asked for so far, one that replaces another included.
+    pub fn asked(&self) -> u64 {
+        self.asked
     }
 
     /// What was refused.
@@ -887,6 +898,7 @@ impl<'a> Draft<'a> {
         after: After,
         why: String,
     ) -> Result<(), StepError> {
+        self.asked += 1;
         let mut by = vec![self.by];
         let (mut left, mut from, mut extra, mut group) = (false, None, None, None);
         let was_there = match self.pending.get(&target.path) {

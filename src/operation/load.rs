@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::comes_back::ComesBack;
+use super::evidence::Evidence;
 use super::schema::OPERATION;
 use super::shape::{Fields, Reader};
-use super::step::{Propose, Step};
+use super::step::Step;
 use super::when::When;
 use super::yaml::{self, Node, Yaml};
 use crate::digest::Digest;
@@ -125,6 +127,9 @@ pub struct Description {
     pub parameters: Vec<Parameter>,
     /// What it does, in order.
     pub steps: Vec<DescribedStep>,
+    /// What the guest needs again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub comes_back: Vec<DescribedReturn>,
     /// The digest of its file; of what can be shown, where it holds secrets.
     pub digest: Digest,
 }
@@ -140,6 +145,72 @@ pub struct DescribedStep {
     pub paths: Vec<String>,
     /// Every argument of the verb that is given, paths too, parameters filled in.
     pub arguments: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What comes back, of a [`Description`].
+#[derive(Clone, Debug, Serialize)]
+pub struct DescribedReturn {
+    /// What it is.
+    pub what: String,
+    /// It is needed where one of these holds; always where there is none.
+    pub needed_by: Vec<DescribedEvidence>,
+    /// What may make it anew.
+    pub evidence: Vec<DescribedEvidence>,
+    /// What is put in where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adds: Option<String>,
+    /// The steps that put it in.
+    pub otherwise: Vec<DescribedStep>,
+    /// What is said where that is not possible.
+    pub missing: String,
+}
+
+/// A piece of evidence of a [`Description`].
+#[derive(Clone, Debug, Serialize)]
+pub struct DescribedEvidence {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Every argument that is given, parameters filled in.
+    pub arguments: serde_json::Map<String, serde_json::Value>,
+}
+
+impl DescribedEvidence {
+    fn of(evidence: &Evidence) -> Self {
+        Self { kind: evidence.kind, arguments: named(evidence.arguments()) }
+    }
+}
+
+impl DescribedStep {
+    fn of(step: &Step) -> Self {
+        Self {
+            verb: step.verb,
+            when: step.when.clone(),
+            paths: step.does.paths(),
+            arguments: named(step.arguments()),
+        }
+    }
+}
+
+impl DescribedReturn {
+    fn of(thing: &ComesBack) -> Self {
+        let evidence = |all: &[Evidence]| all.iter().map(DescribedEvidence::of).collect();
+        let remedy = thing.otherwise.as_ref();
+        let steps = remedy.into_iter().flat_map(|it| &it.steps);
+        Self {
+            what: thing.what.clone(),
+            needed_by: evidence(&thing.needed_by),
+            evidence: evidence(&thing.evidence),
+            adds: remedy.map(|it| it.adds.clone()),
+            otherwise: steps.map(DescribedStep::of).collect(),
+            missing: thing.missing.clone(),
+        }
+    }
+}
+
+fn named(
+    arguments: Vec<(&'static str, serde_json::Value)>,
+) -> serde_json::Map<String, serde_json::Value> {
+    arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// One thing to clean: what it is, why, in which guests, and the steps that do it.
@@ -161,6 +232,8 @@ pub struct Operation {
     pub parameters: Vec<Parameter>,
     /// What is done, in order.
     pub steps: Vec<Step>,
+    /// What the guest needs again, and what makes it anew.
+    pub comes_back: Vec<ComesBack>,
     /// The digest of the operation's file.
     pub digest: Digest,
     /// The file it was read from, as it was named.
@@ -200,16 +273,6 @@ impl Operation {
 
     /// The operation as data.
     pub fn describe(&self) -> Description {
-        let step = |step: &Step| DescribedStep {
-            verb: step.verb,
-            when: step.when.clone(),
-            paths: step.does.paths(),
-            arguments: step
-                .arguments()
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-        };
         Description {
             name: self.name.clone(),
             summary: self.summary.clone(),
@@ -218,9 +281,16 @@ impl Operation {
             default: self.default,
             when: self.when.clone(),
             parameters: self.parameters.clone(),
-            steps: self.steps.iter().map(step).collect(),
+            steps: self.steps.iter().map(DescribedStep::of).collect(),
+            comes_back: self.comes_back.iter().map(DescribedReturn::of).collect(),
             digest: self.digest,
         }
+    }
+
+    /// Every step, those of the remedies last.
+    pub fn every_step(&self) -> impl Iterator<Item = &Step> {
+        let remedies = self.comes_back.iter().filter_map(|it| it.otherwise.as_ref());
+        self.steps.iter().chain(remedies.flat_map(|it| &it.steps))
     }
 
     /// Whether a step has this verb.
@@ -293,17 +363,12 @@ impl Operation {
                 problems.push(Problem::new(*at, message));
             }
         }
-        let steps = fields
-            .steps("steps")
-            .iter()
-            .filter_map(|(verb, arguments)| match (verb.build)(arguments) {
-                Ok(does) => Some(step(verb.name, arguments, does)),
-                Err(problem) => {
-                    problems.push(problem);
-                    None
-                }
-            })
-            .collect();
+        if !fields.has("comes-back") && !has(&document, "steps") {
+            let message = "an operation has no 'steps' (what is done, in order); add it";
+            problems.push(Problem::new(fields.at(), message));
+        }
+        let steps = Step::list(&fields, &mut problems);
+        let comes_back = ComesBack::list(&fields, &mut problems);
         if !problems.is_empty() {
             return Err(LoadError::new(file, problems));
         }
@@ -316,12 +381,13 @@ impl Operation {
             when: fields.map("when").map(When::from_fields).unwrap_or_default(),
             parameters: parameters.into_iter().map(|(parameter, _)| parameter).collect(),
             steps,
+            comes_back,
             digest,
             file: file.to_owned(),
             settings: settings.clone(),
             document,
         };
-        if operation.steps.iter().any(Step::holds_secrets) {
+        if operation.every_step().any(Step::holds_secrets) {
             // A plan tells the digest, and of a text that is known but for a password it would
             // tell the password to who tries many: it is of what can be shown.
             operation.digest = Digest::of(b"");
@@ -332,9 +398,9 @@ impl Operation {
     }
 }
 
-fn step(verb: &'static str, arguments: &Fields, does: Arc<dyn Propose>) -> Step {
-    let when = arguments.map("when").map(When::from_fields).unwrap_or_default();
-    Step { verb, at: arguments.at(), when, does, given: arguments.clone() }
+/// Whether a document has a field, right or wrong.
+fn has(document: &Node, name: &str) -> bool {
+    matches!(&document.value, Yaml::Map(entries) if entries.iter().any(|it| it.key == name))
 }
 
 fn parameters(fields: &Fields, problems: &mut Vec<Problem>) -> Vec<(Parameter, At)> {

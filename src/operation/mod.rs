@@ -11,9 +11,11 @@
 mod action;
 mod before;
 mod catalogue;
+mod comes_back;
 mod content;
 pub mod crypt;
 mod draft;
+pub mod evidence;
 mod initramfs;
 mod load;
 mod mode;
@@ -33,16 +35,20 @@ pub use crate::problem::{At, LoadError, Problem, nearest};
 pub use action::{Action, Objects, Replaced, VolumeAction};
 pub use before::{Seen, Shared, before, seen};
 pub use catalogue::{Catalogue, CatalogueError, load_file};
+pub use comes_back::{Comes, ComesBack, Remedy};
 pub use content::{Content, ContentSource, GuestContent, HostContent, Originals};
 pub use draft::{
-    CHANGES, Draft, Drafted, EDITABLE_BYTES, Extra, Kept, New, Owned, Proposal, Refused,
+    CHANGES, Draft, Drafted, EDITABLE_BYTES, Extra, Kept, Labels, New, Owned, Proposal, Refused,
     Surroundings, Target, Told, VolumeProposal,
 };
-pub use load::{Class, DescribedStep, Description, Operation, Parameter, ParameterType};
+pub use load::{
+    Class, DescribedEvidence, DescribedReturn, DescribedStep, Description, Operation, Parameter,
+    ParameterType,
+};
 pub use moves::Moves;
 pub use reference::markdown;
 pub use schema::json_schema;
-pub use selection::{CUSTOMIZE, Selection, not_here};
+pub use selection::{CUSTOMIZE, MACHINE_ID, Selection, not_here};
 pub use shape::{Field, Shape};
 pub use step::{Propose, SEED, Step, StepError, VERBS, Verb};
 pub use targets::{Scan, Targets};

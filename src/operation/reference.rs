@@ -1,5 +1,6 @@
 //! The reference of operation files for people, made from the tables that check them.
 
+use super::evidence::{COMMON_FIELDS, EVIDENCE};
 use super::schema::OPERATION;
 use super::shape::{Field, Shape};
 use super::step::{STEP_FIELDS, VERBS};
@@ -37,6 +38,23 @@ pub fn markdown() -> String {
         table(&mut text, verb.fields);
     }
     debug_assert!(STEP_FIELDS.iter().all(|field| field.name == "when"));
+    text.push_str(
+        "\n## Evidence\n\n\
+         What makes anew what an operation takes away, looked for in the guest as the run will leave \
+         it.\nA piece is a map with one key, its kind. Beside a kind's own arguments each may have:\n\n",
+    );
+    table(&mut text, &[COMMON_FIELDS]);
+    for kind in EVIDENCE {
+        text.push_str(&format!("\n### {}\n\nHolds where {}.\n", kind.name, kind.help));
+        if let Some(short) = kind.short {
+            text.push_str(&format!(
+                "`{}: VALUE` is short for `{}: {{ {short}: VALUE }}`.\n",
+                kind.name, kind.name
+            ));
+        }
+        text.push('\n');
+        table(&mut text, &[kind.fields]);
+    }
     text
 }
 
@@ -98,5 +116,6 @@ fn takes(shape: &Shape) -> String {
         Shape::List(one) => format!("a list: {}", takes(one)),
         Shape::Map(_) => "a map".into(),
         Shape::Steps => "a list of steps".into(),
+        Shape::Evidence => "a list of evidence".into(),
     }
 }

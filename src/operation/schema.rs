@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::comes_back;
+use super::evidence::EVIDENCE;
+use super::shape::Keyed;
 use super::shape::{Field, Shape};
 use super::step::VERBS;
 use super::when;
@@ -33,34 +36,43 @@ pub(crate) const OPERATION: &[Field] = &[
         Shape::List(&Shape::Map(PARAMETER)),
         "values that '--set' may change",
     ),
-    Field::required("steps", Shape::Steps, "what is done, in order"),
+    Field::optional("steps", Shape::Steps, "what is done, in order"),
+    Field::optional(
+        "comes-back",
+        Shape::Some(&Shape::Map(comes_back::FIELDS)),
+        "what the guest needs again, and what makes it anew",
+    ),
 ];
 
 /// The JSON Schema (draft 2020-12) of an operation's file.
 pub fn json_schema() -> Json {
     let mut schema = map(&[OPERATION]);
-    let steps: Vec<Json> = VERBS
-        .iter()
-        .map(|verb| {
-            let mut arguments = map(&verb.tables());
-            if let Some(field) = verb.short_field() {
-                arguments = json!({ "anyOf": [arguments, shape(&field.shape)] });
-            }
-            json!({
-                "type": "object",
-                "description": verb.help,
-                "properties": { verb.name: arguments },
-                "required": [verb.name],
-                "additionalProperties": false,
-            })
-        })
-        .collect();
+    let steps: Vec<Json> = VERBS.iter().map(|verb| entry(verb, verb.help)).collect();
+    let evidence: Vec<Json> = EVIDENCE.iter().map(|kind| entry(kind, kind.help)).collect();
     if let Some(object) = schema.as_object_mut() {
         object.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
         object.insert("title".into(), json!("sysprep-rs operation"));
-        object.insert("$defs".into(), json!({ "step": { "oneOf": steps } }));
+        object.insert(
+            "$defs".into(),
+            json!({ "step": { "oneOf": steps }, "evidence": { "oneOf": evidence } }),
+        );
     }
     schema
+}
+
+/// A map with one key.
+fn entry(of: &impl Keyed, help: &str) -> Json {
+    let mut arguments = map(&of.tables());
+    if let Some(field) = of.short_field() {
+        arguments = json!({ "anyOf": [arguments, shape(&field.shape)] });
+    }
+    json!({
+        "type": "object",
+        "description": help,
+        "properties": { of.name(): arguments },
+        "required": [of.name()],
+        "additionalProperties": false,
+    })
 }
 
 fn map(tables: &[&'static [Field]]) -> Json {
@@ -118,6 +130,9 @@ fn shape(shape_of: &Shape) -> Json {
         Shape::Map(fields) => map(&[fields]),
         Shape::Steps => {
             json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/step" } })
+        }
+        Shape::Evidence => {
+            json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/evidence" } })
         }
     }
 }

@@ -17,6 +17,9 @@ const VIRT_SYSPREP_ONLY: &[(&str, &str)] = &[
 /// virt-sysprep's operation that is made of flags: what a guest gets after everything else.
 pub const CUSTOMIZE: &str = "customize";
 
+/// The operation that comes after all others, `customize` too.
+pub const MACHINE_ID: &str = "machine-id";
+
 /// One word of a selection list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Term {

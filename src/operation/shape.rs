@@ -7,6 +7,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value as Json;
 
 use super::crypt::Secret;
+use super::evidence::{EVIDENCE, Kind as EvidenceKind};
 use super::mode::{self, ModeChange};
 use super::step::{VERBS, Verb};
 use super::yaml::{Entry, Node, Yaml};
@@ -14,6 +15,10 @@ use crate::fs::NO_ID;
 use crate::guest::{GuestError, NamePattern, Pattern};
 use crate::path::GuestPath;
 use crate::problem::{At, Problem, did_you_mean};
+
+mod keyed;
+
+pub(crate) use keyed::Keyed;
 
 /// A field of a map.
 #[derive(Debug)]
@@ -79,6 +84,8 @@ pub enum Shape {
     Map(&'static [Field]),
     /// A list of steps, each a map with one key: the verb.
     Steps,
+    /// A list of pieces of evidence, each a map with one key: its kind.
+    Evidence,
 }
 
 /// A checked value.
@@ -100,6 +107,8 @@ pub(crate) enum Value {
     Map(Fields),
     /// Steps: the verb and its arguments.
     Steps(Vec<(&'static Verb, Fields)>),
+    /// Evidence: the kind and its arguments.
+    Evidence(Vec<(&'static EvidenceKind, Fields)>),
 }
 
 impl Value {
@@ -111,13 +120,12 @@ impl Value {
             Self::Mode(mode) => format!("{mode:04o}").into(),
             Self::Regex(regex) => regex.as_str().into(),
             Self::List(list) => list.iter().map(Self::to_json).collect(),
-            Self::Map(fields) => {
-                let field = |(name, (_, value)): (&&str, &(At, Self))| {
-                    ((*name).to_owned(), value.to_json())
-                };
-                Json::Object(fields.values.iter().map(field).collect())
-            }
+            Self::Map(fields) => fields.to_json(),
             Self::Steps(_) => Json::Null,
+            Self::Evidence(pieces) => pieces
+                .iter()
+                .map(|(kind, fields)| serde_json::json!({ kind.name: fields.to_json() }))
+                .collect(),
         }
     }
 }
@@ -130,6 +138,12 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
+    fn to_json(&self) -> Json {
+        let field =
+            |(name, (_, value)): (&&str, &(At, Value))| ((*name).to_owned(), value.to_json());
+        Json::Object(self.values.iter().map(field).collect())
+    }
+
     /// Whether a field is a secret.
     pub(crate) fn holds_secrets(&self) -> bool {
         self.values.values().any(|(_, value)| matches!(value, Value::Secret(_)))
@@ -243,6 +257,14 @@ impl Fields {
         }
     }
 
+    /// Evidence; empty where it is left out.
+    pub(crate) fn evidence(&self, name: &str) -> &[(&'static EvidenceKind, Fields)] {
+        match self.get(name) {
+            Some(Value::Evidence(evidence)) => evidence,
+            _ => &[],
+        }
+    }
+
     /// The fields of these tables that are given, in the tables' order, as JSON: what a reader of
     /// the file gave, parameters filled in.
     pub(crate) fn given(&self, tables: &[&'static [Field]]) -> Vec<(&'static str, Json)> {
@@ -285,7 +307,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) used: BTreeSet<String>,
     /// Parameters are put in place within steps only.
     within_steps: bool,
-    /// Whether every step is one, so that `used` is complete.
+    /// Whether every step and piece of evidence is one, so that `used` is complete.
     pub(crate) steps_are_right: bool,
     /// What was wrong.
     pub(crate) problems: Vec<Problem>,
@@ -297,7 +319,7 @@ impl<'a> Reader<'a> {
             parameters,
             used: BTreeSet::new(),
             within_steps: false,
-            steps_are_right: false,
+            steps_are_right: true,
             problems: Vec::new(),
         }
     }
@@ -380,7 +402,16 @@ impl<'a> Reader<'a> {
                 }
             },
             Shape::Map(fields) => self.map(node, &format!("'{name}'"), &[fields]).map(Value::Map),
-            Shape::Steps => self.steps(node),
+            Shape::Steps => {
+                let steps = self.keyed(node, name, VERBS)?;
+                self.steps_are_right &= steps.len() == count(node);
+                Some(Value::Steps(steps))
+            }
+            Shape::Evidence => {
+                let evidence = self.keyed(node, name, EVIDENCE)?;
+                self.steps_are_right &= evidence.len() == count(node);
+                Some(Value::Evidence(evidence))
+            }
             Shape::Bool => match &node.value {
                 Yaml::Bool(flag) => Some(Value::Bool(*flag)),
                 Yaml::Text(text) if self.is_parameter(text) => {
@@ -500,61 +531,13 @@ impl<'a> Reader<'a> {
         filled.push_str(rest);
         filled
     }
+}
 
-    fn steps(&mut self, node: &Node) -> Option<Value> {
-        let Yaml::List(nodes) = &node.value else {
-            self.wrong(
-                node.at,
-                format!("'steps' is a list such as '- remove: [/path]', not {}", node.value.kind()),
-            );
-            return None;
-        };
-        if nodes.is_empty() {
-            self.wrong(node.at, "'steps' is empty; an operation does something");
-        }
-        self.within_steps = true;
-        let steps: Vec<_> = nodes.iter().filter_map(|node| self.step(node)).collect();
-        self.within_steps = false;
-        self.steps_are_right = steps.len() == nodes.len();
-        // Those that are right may be found wrong together with others.
-        Some(Value::Steps(steps))
-    }
-
-    fn step(&mut self, node: &Node) -> Option<(&'static Verb, Fields)> {
-        let verbs = || VERBS.iter().map(|verb| verb.name);
-        let Yaml::Map(entries) = &node.value else {
-            self.wrong(
-                node.at,
-                format!("a step is a map such as 'remove: [/path]', not {}", node.value.kind()),
-            );
-            return None;
-        };
-        let [Entry { at, key, value }] = entries.as_slice() else {
-            self.wrong(
-                node.at,
-                format!(
-                    "a step has one key, its verb, not {}; write each verb as its own '- verb: …'",
-                    entries.len()
-                ),
-            );
-            return None;
-        };
-        let Some(verb) = VERBS.iter().find(|verb| verb.name == key) else {
-            let near = did_you_mean(key, verbs());
-            let known = verbs().collect::<Vec<_>>().join(", ");
-            self.wrong(*at, format!("unknown verb '{key}'{near} (there are {known})"));
-            return None;
-        };
-        // `remove: [a, b]` is short for `remove: {paths: [a, b]}`.
-        if let (Some(field), Yaml::List(_) | Yaml::Text(_)) = (verb.short_field(), &value.value) {
-            let read = self.value(value, field.name, &field.shape)?;
-            let values = BTreeMap::from([(field.name, (value.at, read))]);
-            return Some((verb, Fields { at: *at, values }));
-        }
-        let what = format!("the step '{}'", verb.name);
-        let mut fields = self.map(value, &what, &verb.tables())?;
-        fields.at = *at;
-        Some((verb, fields))
+/// How many entries a list has.
+fn count(node: &Node) -> usize {
+    match &node.value {
+        Yaml::List(nodes) => nodes.len(),
+        _ => 0,
     }
 }
 

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::first_boot::{self, Found, Return};
 use super::outcome::{OperationOutcome, Outcome, Refusal, Secret, Unsettled};
 use super::room::{self, NoRoom};
 use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL, VolumeChange};
 use crate::fs::Node;
 use crate::guest::Guest;
 use crate::operation::{
-    CHANGES, CUSTOMIZE, Draft, Drafted, Operation, Proposal, SEED, Shared, StepError, Surroundings,
-    VolumeAction,
+    CHANGES, CUSTOMIZE, Draft, Drafted, MACHINE_ID, Operation, Proposal, SEED, Shared, StepError,
+    Surroundings, VolumeAction,
 };
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
@@ -46,7 +47,8 @@ impl std::error::Error for PlanError {}
 /// the same guests, operations and options give the same plan.
 ///
 /// Operations run by name, whatever their order here, but for those that seed cloud-init, whose state
-/// others clean, and for `customize`, which comes after all others as in virt-sysprep. One that fails is told in its outcome and
+/// others clean, for `customize`, which comes after these as in virt-sysprep, and for `machine-id`:
+/// whatever is asked for, no template has one. An operation that fails is told in its outcome and
 /// adds no change; the others go on.
 ///
 /// # Errors
@@ -57,13 +59,16 @@ pub fn plan(
     options: &PlanOptions,
 ) -> Result<Plan, PlanError> {
     let mut sorted: Vec<&Operation> = operations.iter().collect();
-    sorted.sort_by_key(|it| (it.name == CUSTOMIZE, it.has_step(SEED), &it.name));
+    sorted.sort_by_key(|it| {
+        (it.name == MACHINE_ID, it.name == CUSTOMIZE, it.has_step(SEED), &it.name)
+    });
     let mut plan = Plan {
         schema: SCHEMA,
         tool: TOOL.to_owned(),
         image: options.image.clone(),
         now: options.now,
         keep_free_space: options.keep_free_space,
+        remedies: options.first_boot,
         guests: Vec::new(),
         operations: sorted.iter().map(|operation| reference(operation)).collect(),
         filesystems: filesystems(guests, options),
@@ -71,6 +76,7 @@ pub fn plan(
         volumes: Vec::new(),
         outcomes: Vec::new(),
         refusals: Vec::new(),
+        first_boot: Vec::new(),
         residue: Vec::new(),
         secrets: Vec::new(),
         unsettled: Vec::new(),
@@ -183,6 +189,8 @@ struct Worked {
     drafted: Drafted,
     /// Of each operation that has one already: it was skipped, or it failed.
     early: Vec<Option<Outcome>>,
+    /// What has to come back, and the operation that takes it away.
+    returns: Vec<Found>,
 }
 
 fn work_out(
@@ -208,14 +216,18 @@ fn work_out(
             .iter()
             .zip(&early)
             .filter(|(_, early)| early.is_none())
-            .flat_map(|(operation, _)| &operation.steps)
+            .flat_map(|(operation, _)| operation.every_step())
             .filter(|step| step.when.refuses(&guest.facts).is_none())
             .filter_map(|step| step.does.scan())
             .collect();
         let mut draft = Draft::new(guest, &read_only, &scans, around);
-        let failed = run(&mut draft, guest, operations, &mut early);
-        if !failed {
-            return Ok(Worked { drafted: draft.finish()?, early });
+        if run(&mut draft, guest, operations, &mut early) {
+            continue;
+        }
+        match first_boot::work_out(&mut draft, guest, operations, &early, options) {
+            Ok(returns) => return Ok(Worked { drafted: draft.finish()?, early, returns }),
+            Err(first_boot::Failed::Remedy(at, error)) => early[at] = Some(failure(&error)),
+            Err(first_boot::Failed::Guest(error)) => return Err(error),
         }
     }
 }
@@ -241,10 +253,7 @@ fn run(
             }
             any = true;
             if let Err(error) = step.does.propose(draft) {
-                *outcome = Some(match error.is_damage() {
-                    true => Outcome::Damaged(error.to_string()),
-                    false => Outcome::Failed(error.to_string()),
-                });
+                *outcome = Some(failure(&error));
                 return true;
             }
         }
@@ -255,9 +264,23 @@ fn run(
     false
 }
 
+fn failure(error: &StepError) -> Outcome {
+    match error.is_damage() {
+        true => Outcome::Damaged(error.to_string()),
+        false => Outcome::Failed(error.to_string()),
+    }
+}
+
 fn add(plan: &mut Plan, guest: u32, operations: &[&Operation], worked: Worked) {
     let Drafted { proposals, volumes, refused, found, unsettled, .. } = worked.drafted;
     let name = |by: usize| operations.get(by).map(|it| it.name.clone()).unwrap_or_default();
+    plan.first_boot.extend(worked.returns.into_iter().map(|it| Return {
+        guest,
+        what: it.what,
+        operation: it.by.map(name),
+        informs: it.informs,
+        comes: it.comes,
+    }));
     for (by, early) in worked.early.into_iter().enumerate() {
         let changes = proposals.iter().any(|proposal| proposal.by.contains(&by))
             || volumes.iter().any(|proposal| proposal.by == by);

@@ -8,7 +8,7 @@ use crate::fs::NO_ID;
 use crate::operation::{Action, VolumeAction};
 
 /// The format's number; a change that an older reader would misunderstand raises it.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// The longest plan there is. 50,000 changes of some 500 bytes are 25 MB; beside them, only files
 /// that an operation rewrites are in a plan, 4 MiB of each at most, and small ones of the host.

@@ -2,8 +2,12 @@
 
 mod build;
 mod file;
+mod first_boot;
+mod labels;
+mod notes;
 mod outcome;
 mod room;
+mod way_in;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -20,6 +24,7 @@ use crate::volume::VolumeId;
 pub use crate::operation::{Seen, before, seen};
 pub use build::{PlanError, plan};
 pub use file::{PLAN_BYTES, PlanFileError, SCHEMA};
+pub use first_boot::{Comeback, FirstBoot, Return};
 pub use outcome::{OperationOutcome, Outcome, Refusal, Secret, Unsettled};
 pub use room::{NoRoom, content_bytes};
 
@@ -146,6 +151,8 @@ pub struct Plan {
     pub now: Timestamp,
     /// Space that was free before is left as it is.
     pub keep_free_space: bool,
+    /// What is done where nothing in a guest makes anew what an operation takes away.
+    pub remedies: FirstBoot,
     /// The guests in the image.
     pub guests: Vec<PlannedGuest>,
     /// The operations, in the order they were worked out.
@@ -161,6 +168,9 @@ pub struct Plan {
     pub outcomes: Vec<OperationOutcome>,
     /// Paths that are left alone although an operation names them, and why.
     pub refusals: Vec<Refusal>,
+    /// What the guests need at first boot, and whether it comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_boot: Vec<Return>,
     /// What stays readable although a name of it goes, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub residue: Vec<String>,
@@ -211,6 +221,8 @@ pub struct PlanOptions {
     pub now: Timestamp,
     /// Leave space that was free before as it is.
     pub keep_free_space: bool,
+    /// What is done where nothing in a guest makes anew what an operation takes away.
+    pub first_boot: FirstBoot,
     /// The image's filesystems.
     pub filesystems: Vec<FilesystemFacts>,
     /// The disk's volumes, for operations that change them as a whole.

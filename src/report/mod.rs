@@ -2,6 +2,7 @@
 //!
 //! A report is a value; serde makes its JSON, [`text`] its text. Nothing here prints.
 
+mod first_boot;
 mod inspection;
 mod residue;
 mod run;

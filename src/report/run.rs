@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::operation::{Action, Class, Content, Objects, VolumeAction};
 use crate::path::GuestPath;
 use crate::plan::{
-    Change, OperationOutcome, Outcome, Plan, Refusal, TOOL, Unsettled, VolumeChange,
+    Change, OperationOutcome, Outcome, Plan, Refusal, Return, TOOL, Unsettled, VolumeChange,
 };
 use crate::volume::VolumeId;
 
@@ -191,6 +191,8 @@ pub struct Report {
     pub refusals: Vec<Refusal>,
     /// Files that the next run would change again.
     pub unsettled: Vec<Unsettled>,
+    /// What the guests need at first boot, and whether it comes.
+    pub first_boot: Vec<Return>,
     /// Sums.
     pub totals: Totals,
     /// What stays readable in the image and cannot be reached, a line each.
@@ -279,6 +281,7 @@ impl Report {
             operations,
             refusals: plan.refusals.clone(),
             unsettled: plan.unsettled.clone(),
+            first_boot: plan.first_boot.clone(),
             totals,
             residue: residue.into_iter().chain(plan.residue.iter().cloned()).collect(),
             secrets: plan

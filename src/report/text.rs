@@ -11,6 +11,7 @@ use crate::plan::{Outcome, Refusal, Unsettled};
 use crate::printable;
 use crate::volume::Table;
 
+use super::first_boot;
 pub use super::words::count;
 use super::words::{bytes, objects, seconds, things};
 use super::{
@@ -286,8 +287,10 @@ fn guest_operations(
     mut below: Option<&mut Below<'_>>,
 ) -> fmt::Result {
     let verbose = below.is_some();
-    let here: Vec<&OperationReport> =
+    let mut here: Vec<&OperationReport> =
         report.operations.iter().filter(|it| it.guest as usize == guest).collect();
+    // Not in the order that they are worked out in, which says nothing to a reader.
+    here.sort_by_key(|it| &it.operation);
     let mut changed: BTreeMap<_, Vec<&OperationReport>> = BTreeMap::new();
     for operation in &here {
         if operation.outcome == Outcome::Changed {
@@ -330,6 +333,7 @@ fn guest_operations(
             }
         }
     }
+    first_boot::part(out, report.first_boot.iter().filter(|it| it.guest as usize == guest))?;
     writeln!(out)?;
     let named = |wanted: fn(&Outcome) -> bool| -> Vec<&str> {
         here.iter().filter(|it| wanted(&it.outcome)).map(|it| it.operation.as_str()).collect()

@@ -18,7 +18,7 @@ use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{Access, ExportOptions, Format, Image, OpenOptions};
 use sysprep_rs::operation::{Action, Moves, Replaced};
 use sysprep_rs::path::GuestPath;
-use sysprep_rs::plan::{self, Change, FilesystemFacts, ImageFacts, Plan};
+use sysprep_rs::plan::{self, Change, FilesystemFacts, FirstBoot, ImageFacts, Plan};
 
 use super::verify::{changes, tree};
 use crate::crash::IN_PLACE;
@@ -105,6 +105,7 @@ pub(crate) fn plan(image: &Image, changes: &BTreeMap<GuestPath, Action>) -> Plan
         },
         now: NOW,
         keep_free_space: false,
+        remedies: FirstBoot::Auto,
         guests: Vec::new(),
         operations: Vec::new(),
         changes: changes.collect(),
@@ -112,6 +113,7 @@ pub(crate) fn plan(image: &Image, changes: &BTreeMap<GuestPath, Action>) -> Plan
         filesystems: vec![filesystem],
         outcomes: Vec::new(),
         refusals: Vec::new(),
+        first_boot: Vec::new(),
         residue: Vec::new(),
         secrets: Vec::new(),
         unsettled: Vec::new(),

@@ -514,7 +514,7 @@ fn what_does_not_fit_into_the_guest_is_an_error() {
     let file = fs::File::create(place.path("huge")).unwrap();
     file.set_len(200 << 20).unwrap();
     let before = fs::read(place.image()).unwrap();
-    let (_, error) = seal(&place, &["seal", "--upload=huge:/opt"], 1);
+    let (_, error) = seal(&place, &["seal", "--enable=customize", "--upload=huge:/opt"], 1);
     let said = "part2 (/): the files to be written need 209715200 bytes and ";
     assert!(error.contains(said), "{error}");
     assert!(fs::read(place.image()).unwrap() == before);

@@ -9,7 +9,7 @@ use sysprep_rs::fs::Timestamp;
 use sysprep_rs::guest::Disk;
 use sysprep_rs::image::{Access, OpenOptions};
 use sysprep_rs::operation::{Catalogue, Selection, Volumes};
-use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, PlanOptions};
+use sysprep_rs::plan::{self, FilesystemFacts, FirstBoot, ImageFacts, PlanOptions};
 
 use super::{Place, root_filesystem};
 use crate::crash::stopping::{Stop, Stopping};
@@ -36,6 +36,7 @@ pub(super) fn interrupt_with(
         },
         now: Timestamp { seconds: 1_700_000_000, nanos: 0 },
         keep_free_space: false,
+        first_boot: FirstBoot::Auto,
         filesystems: FilesystemFacts::of(&disk),
         volumes: Volumes::of(&disk, [9; 32], BTreeMap::new()),
     };

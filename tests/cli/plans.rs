@@ -4,6 +4,7 @@
 use std::fs;
 
 use serde_json::Value;
+use sysprep_rs::plan::SCHEMA;
 
 use super::{IMAGE, Place, root_filesystem};
 use crate::support::oracle;
@@ -165,11 +166,12 @@ fn what_a_plan_says_besides_its_changes_is_planned_again() {
     oracle::e2fsck_clean(&root);
     // One of the format before says so.
     let text = fs::read_to_string(place.path("plan.json")).unwrap();
-    let old = text.replacen("\"schema\": 2", "\"schema\": 1", 1);
+    let old = text.replacen(&format!("\"schema\": {SCHEMA}"), "\"schema\": 1", 1);
     assert_ne!(old, text);
     fs::write(place.path("altered.json"), old).unwrap();
     let (_, error) = place.expect("seal --plan altered.json root.ext4", 1);
-    assert!(error.contains("a plan of schema 1, and this tool reads 2; make it anew"), "{error}");
+    let wanted = format!("a plan of schema 1, and this tool reads {SCHEMA}; make it anew");
+    assert!(error.contains(&wanted), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sysprep_rs::fs::{
 use sysprep_rs::guest::{Disk, Filesystem, Guest};
 use sysprep_rs::operation::{Catalogue, Moves, Operation, VolumeAction, Volumes};
 use sysprep_rs::path::GuestPath;
-use sysprep_rs::plan::{self, FilesystemFacts, ImageFacts, Plan, PlanOptions};
+use sysprep_rs::plan::{self, FilesystemFacts, FirstBoot, ImageFacts, Plan, PlanOptions};
 use sysprep_rs::volume::{Layout, Table, Volume, VolumeId};
 
 use crate::support::model::{Model, ModelEditor, UNIX};
@@ -280,6 +280,7 @@ impl Sample {
             },
             now: NOW,
             keep_free_space: false,
+            first_boot: FirstBoot::Auto,
             filesystems: FilesystemFacts::of(&self.disk()),
             volumes: Volumes::of(&self.disk(), [7; 32], self.settled.clone()),
         };

@@ -163,7 +163,9 @@ impl Fits {
             Some(name) => name,
             // Of a pattern that takes none of the usual names, such as `enp3s*`, one may still be
             // the clone's.
-            None if patterns.iter().any(|it| may_be_ethernet(it)) && naming != Naming::Kernel => {
+            None if naming != Naming::Kernel
+                && patterns.iter().any(|it| it.len() <= PATTERN && may_be_ethernet(it)) =>
+            {
                 return Chance::If(has);
             }
             None => return Chance::Never(format!("for interfaces named {shown}")),

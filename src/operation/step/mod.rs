@@ -13,8 +13,10 @@ mod fs_uuid;
 mod host_file;
 mod hostname;
 mod keymap;
+mod machine_id;
 mod mkdir;
 mod move_path;
+mod network_dhcp;
 mod new;
 mod password;
 mod remove;
@@ -23,6 +25,7 @@ mod rewrite;
 mod scan;
 mod seed;
 mod set_key;
+mod ssh_host_keys;
 mod symlink;
 mod tar_in;
 mod timezone;
@@ -85,9 +88,12 @@ pub const VERBS: &[Verb] = &[
     authorize_key::VERB,
     firstboot::VERB,
     seed::VERB,
+    machine_id::VERB,
+    ssh_host_keys::VERB,
     hostname::VERB,
     timezone::VERB,
     keymap::VERB,
+    network_dhcp::VERB,
     fs_uuid::VERB,
     wipe_swap::VERB,
     scan::VERB,
@@ -126,6 +132,24 @@ pub struct Step {
 }
 
 impl Step {
+    /// Reads the steps of a map; those that are wrong are told and left out.
+    pub(crate) fn list(fields: &Fields, problems: &mut Vec<Problem>) -> Vec<Self> {
+        let mut steps = Vec::new();
+        for (verb, given) in fields.steps("steps") {
+            match (verb.build)(given) {
+                Ok(does) => steps.push(Self {
+                    verb: verb.name,
+                    at: given.at(),
+                    when: given.map("when").map(When::from_fields).unwrap_or_default(),
+                    does,
+                    given: given.clone(),
+                }),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        steps
+    }
+
     /// Whether an argument is a secret.
     pub(crate) fn holds_secrets(&self) -> bool {
         self.given.holds_secrets()

@@ -80,7 +80,7 @@ fn what_is_too_long_or_goes_round_is_told() {
                 "/etc/network/interfaces = auto \u{1b}[2J\niface \u{1b}[2J inet dhcp\n",
             ],
             networking,
-            "up: ifupdown (/etc/network/interfaces): DHCP, where its interface is named \\x1b[2J",
+            "nothing: ifupdown (/etc/network/interfaces): for interfaces named \\x1b[2J",
         ),
     ];
     for (name, files, starts, wanted) in cases {

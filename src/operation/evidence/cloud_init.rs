@@ -1,0 +1,43 @@
+//! `cloud-init`: it runs at the next boot, and does something.
+
+use std::sync::Arc;
+
+use super::{Attest, Kind, Sight};
+use crate::guest::GuestError;
+use crate::guest::cloud_init::{HostKeys, Runs};
+use crate::operation::shape::{Field, Shape};
+
+pub(super) const KIND: Kind = Kind {
+    name: "cloud-init",
+    help: "cloud-init is installed, will run, and does this",
+    fields: &[Field::required(
+        "does",
+        Shape::OneOf(&["host-keys", "anything"]),
+        "it makes the SSH server's host keys; or whatever it does",
+    )],
+    short: Some("does"),
+    build: |fields| {
+        let host_keys = fields.text("does") == Some("host-keys");
+        Ok(Arc::new(CloudInit { host_keys }))
+    },
+};
+
+#[derive(Debug)]
+struct CloudInit {
+    host_keys: bool,
+}
+
+impl Attest for CloudInit {
+    fn attest(&self, sight: &Sight<'_>) -> Result<Option<String>, GuestError> {
+        let Some(cloud) = sight.cloud()? else { return Ok(None) };
+        if self.host_keys && !matches!(cloud.host_keys, HostKeys::Made { .. }) {
+            return Ok(None);
+        }
+        match &cloud.runs {
+            Runs::Yes => Ok(Some("cloud-init".to_owned())),
+            Runs::WithSource(condition) => Ok(Some(format!("cloud-init, where {condition}"))),
+            Runs::No { .. } => Ok(None),
+            Runs::NotKnown { at, reason } => Err(GuestError::NotKnown(format!("{at}: {reason}"))),
+        }
+    }
+}

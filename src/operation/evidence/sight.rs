@@ -1,0 +1,135 @@
+//! What evidence is looked for in: a guest as a run will leave it, each part read once.
+
+use std::cell::OnceCell;
+
+use crate::guest::boot::{Boot, Units, openrc_runlevel, runit_directory, sysv_directory};
+use crate::guest::cloud_init::{self, CloudInit, Runs};
+use crate::guest::network::{self, Cloud, Network};
+use crate::guest::{Facts, Files, GuestError, Init};
+
+/// A guest as a run will leave it.
+pub struct Sight<'a> {
+    /// Its files.
+    pub files: &'a dyn Files,
+    /// What it is.
+    pub facts: &'a Facts,
+    units: OnceCell<Units<'a>>,
+    boot: OnceCell<Boot>,
+    cloud: OnceCell<Option<CloudInit>>,
+}
+
+/// The value of a cell, made where it is empty.
+fn once<T>(
+    cell: &OnceCell<T>,
+    make: impl FnOnce() -> Result<T, GuestError>,
+) -> Result<&T, GuestError> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
+}
+
+impl<'a> Sight<'a> {
+    /// A guest with these files, of which nothing is read yet.
+    pub fn new(files: &'a dyn Files, facts: &'a Facts) -> Self {
+        let (units, boot, cloud) = Default::default();
+        Self { files, facts, units, boot, cloud }
+    }
+
+    /// Its systemd units; `None` where another init system starts it.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn units(&self) -> Result<Option<&Units<'a>>, GuestError> {
+        if self.facts.init != Some(Init::Systemd) {
+            return Ok(None);
+        }
+        once(&self.units, || Units::new(self.files)).map(Some)
+    }
+
+    /// What systemd comes to at the next boot; `None` where another init system starts the guest.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn boot(&self) -> Result<Option<&Boot>, GuestError> {
+        let Some(units) = self.units()? else { return Ok(None) };
+        once(&self.boot, || units.boot()).map(Some)
+    }
+
+    /// What cloud-init would do; `None` where it is not installed.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn cloud(&self) -> Result<Option<&CloudInit>, GuestError> {
+        once(&self.cloud, || CloudInit::read(self.files, self.facts)).map(Option::as_ref)
+    }
+
+    /// What starts a script at boot, in words; `None` where nothing does, or systemd does, for
+    /// which it is a unit.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn script(&self, name: &str) -> Result<Option<String>, GuestError> {
+        let runlevel = match self.facts.init {
+            Some(Init::Openrc) => openrc_runlevel(self.files, name)?,
+            Some(Init::Sysvinit | Init::Upstart) => sysv_directory(self.files, name)?,
+            Some(Init::Runit) => runit_directory(self.files, name)?.map(|it| it.to_string()),
+            _ => None,
+        };
+        Ok(runlevel.map(|level| format!("{name} ({level})")))
+    }
+
+    /// What starts a unit (a name that ends in `.service` or `.socket`) or else a script at boot, in
+    /// words.
+    fn starts(&self, name: &str) -> Result<Option<String>, GuestError> {
+        if !name.ends_with(".service") && !name.ends_with(".socket") {
+            return self.script(name);
+        }
+        let Some(boot) = self.boot()? else { return Ok(None) };
+        Ok(boot.starts(name)?.map(|it| it.unit))
+    }
+
+    /// How its network comes up.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn network(&self) -> Result<Network, GuestError> {
+        self.with_boot(&mut |boot| network::read(self.files, boot))
+    }
+
+    /// What would make it ask for an address by DHCP; in words, why nothing could.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn network_fallback(&self) -> Result<Result<network::Fallback, String>, GuestError> {
+        self.with_boot(&mut |boot| network::fallback(self.files, boot))
+    }
+
+    fn with_boot<T>(
+        &self,
+        read: &mut dyn FnMut(network::Boot<'_>) -> Result<T, GuestError>,
+    ) -> Result<T, GuestError> {
+        let starts = |name: &str| self.starts(name);
+        let why;
+        let cloud = match self.cloud()? {
+            None | Some(CloudInit { runs: Runs::No { .. }, .. }) => Cloud::No,
+            Some(CloudInit { network: cloud_init::Network::Disabled(_), .. }) => Cloud::No,
+            Some(CloudInit { runs: Runs::NotKnown { at, reason }, .. }) => {
+                why = format!("{at}: {reason}");
+                Cloud::NotKnown(&why)
+            }
+            Some(CloudInit { runs, network, .. }) => {
+                let cloud_init::Network::Renders { renderers, fixed } = network else {
+                    return read(network::Boot { starts: &starts, cloud: Cloud::No, kernel: None });
+                };
+                let only_where = match runs {
+                    Runs::WithSource(condition) => Some(condition.as_str()),
+                    _ => None,
+                };
+                Cloud::Writes { renderers, only_where, fixed: fixed.as_ref() }
+            }
+        };
+        read(network::Boot { starts: &starts, cloud, kernel: None })
+    }
+}

@@ -1,0 +1,110 @@
+//! Who can log in to the guest as the run leaves it.
+
+use super::first_boot::Comeback;
+use crate::fs::Timestamp;
+use crate::guest::way_in::{By, WayIn, WaysIn};
+use crate::guest::{GuestError, Init};
+use crate::operation::evidence::Sight;
+
+/// What the report calls it.
+pub(super) const WAY_IN: &str = "way in";
+
+/// How many ways are told one by one.
+const TOLD: usize = 5;
+
+/// How many reasons are told why there is none.
+const REASONS: usize = 3;
+
+/// Units and scripts of SSH servers.
+const UNITS: [&str; 7] = [
+    "ssh.service",
+    "sshd.service",
+    "ssh.socket",
+    "sshd.socket",
+    "dropbear*.service",
+    "dropbear.socket",
+    "tinysshd*.socket",
+];
+const SCRIPTS: [&str; 4] = ["ssh", "sshd", "dropbear", "tinysshd"];
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// The ways into a guest, and whether there is one.
+pub(super) fn look(sight: &Sight<'_>, now: Timestamp) -> Comeback {
+    match found(sight, now) {
+        Ok(comes) => comes,
+        Err(error) => Comeback::Unknown(error.to_string()),
+    }
+}
+
+fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
+    let today = now.seconds.div_euclid(DAY);
+    let WaysIn { ways, mut notes, .. } =
+        WaysIn::read(sight.files, sight.facts, sight.cloud()?, today)?;
+    let ssh = match ways.iter().any(WayIn::is_ssh) {
+        true => ssh_starts(sight)?,
+        false => None,
+    };
+    if ssh == Some(false) {
+        notes.push("the SSH server does not start at boot".to_owned());
+    }
+    let ways: Vec<&WayIn> = ways.iter().filter(|it| !it.is_ssh() || ssh != Some(false)).collect();
+    let (sure, unsure): (Vec<&WayIn>, Vec<&WayIn>) =
+        ways.into_iter().partition(|it| it.is_sure() && (!it.is_ssh() || ssh == Some(true)));
+    if !sure.is_empty() {
+        return Ok(Comeback::Made(list(&sure)));
+    }
+    if !unsure.is_empty() {
+        return Ok(Comeback::Unknown(list(&unsure)));
+    }
+    notes.truncate(REASONS);
+    let why = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+    Ok(Comeback::Missing(format!("nobody can log in{why}")))
+}
+
+/// Whether booting starts an SSH server; `None` where that is not known.
+fn ssh_starts(sight: &Sight<'_>) -> Result<Option<bool>, GuestError> {
+    if let Some(boot) = sight.boot()? {
+        for unit in UNITS {
+            if boot.starts(unit)?.is_some() {
+                return Ok(Some(true));
+            }
+        }
+        return Ok(Some(false));
+    }
+    let known = [Init::Openrc, Init::Sysvinit, Init::Runit];
+    for script in SCRIPTS {
+        if sight.script(script)?.is_some() {
+            return Ok(Some(true));
+        }
+    }
+    Ok(sight.facts.init.is_some_and(|init| known.contains(&init)).then_some(false))
+}
+
+fn list(ways: &[&WayIn]) -> String {
+    let mut words: Vec<String> = ways.iter().take(TOLD).map(|way| one(way)).collect();
+    if ways.len() > TOLD {
+        words.push(format!("{} more", ways.len() - TOLD));
+    }
+    words.join("; ")
+}
+
+fn one(way: &WayIn) -> String {
+    let by = match &way.by {
+        By::ConsolePassword => "its password, at a console".to_owned(),
+        By::ConsoleEmptyPassword => "no password, at a console".to_owned(),
+        By::Autologin(file) => format!("nothing, at a console ({file})"),
+        By::SshPassword => "its password, by SSH".to_owned(),
+        By::SshEmptyPassword => "no password, by SSH".to_owned(),
+        By::SshKey { file, keys: 1 } => format!("a key, by SSH ({file})"),
+        By::SshKey { file, keys } => format!("{keys} keys, by SSH ({file})"),
+        By::SshKeyAndPassword { file } => format!("a key and its password, by SSH ({file})"),
+        By::CloudInit(words) => format!("{words}, from cloud-init"),
+    };
+    let unsure = match way.unsure.first() {
+        Some(why) => format!(", unless: {why}"),
+        None => String::new(),
+    };
+    format!("{} with {by}{unsure}", way.account)
+}

@@ -1,0 +1,284 @@
+//! What makes SSH host keys and machine ids anew, system by system, from the files that these have.
+
+use sysprep_rs::operation::Operation;
+use sysprep_rs::plan::{Comeback, Plan};
+
+use super::sample::{Sample, embedded};
+use super::steps::{changes, content};
+
+/// A tree of files with these contents; one that begins with `->` is a symlink.
+fn tree(files: &[(&str, &str)]) -> String {
+    let line = |(path, content): &(&str, &str)| match content.strip_prefix("-> ") {
+        Some(target) => format!("{path} -> {target}\n"),
+        None => format!("{path} 0755 = {}\n", serde_json::to_string(content).unwrap()),
+    };
+    files.iter().map(line).collect()
+}
+
+const SYSTEMD: &[(&str, &str)] = &[
+    ("/usr/lib/systemd/systemd", ""),
+    ("/sbin/init", "-> ../usr/lib/systemd/systemd"),
+    ("/usr/lib/systemd/system/default.target", "-> multi-user.target"),
+    (
+        "/usr/lib/systemd/system/multi-user.target",
+        "[Unit]\nRequires=basic.target\nAfter=basic.target\n",
+    ),
+    (
+        "/usr/lib/systemd/system/basic.target",
+        "[Unit]\nRequires=sysinit.target\nWants=sockets.target\n",
+    ),
+    ("/usr/lib/systemd/system/sysinit.target", "[Unit]\nDescription=System Initialization\n"),
+    ("/usr/lib/systemd/system/sockets.target", "[Unit]\nDescription=Socket Units\n"),
+    ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+    ("/usr/sbin/sshd", ""),
+    ("/etc/ssh/ssh_host_ed25519_key", "a key"),
+    ("/etc/ssh/ssh_host_ed25519_key.pub", "a key's half"),
+];
+
+const RED_HAT: &[(&str, &str)] = &[
+    ("/etc/os-release", "ID=rhel\nID_LIKE=fedora\n"),
+    (
+        "/usr/lib/systemd/system/sshd.service",
+        "[Unit]\nAfter=network.target sshd-keygen.target\nWants=sshd-keygen.target\n[Service]\n\
+         ExecStart=/usr/sbin/sshd -D $OPTIONS\n[Install]\nWantedBy=multi-user.target\n",
+    ),
+    (
+        "/usr/lib/systemd/system/sshd-keygen.target",
+        "[Unit]\nWants=sshd-keygen@rsa.service\nWants=sshd-keygen@ecdsa.service\n\
+         Wants=sshd-keygen@ed25519.service\nPartOf=sshd.service\n",
+    ),
+    (
+        "/usr/lib/systemd/system/sshd-keygen@.service",
+        "[Unit]\nConditionFileNotEmpty=|!/etc/ssh/ssh_host_%i_key\n[Service]\nType=oneshot\n\
+         ExecStart=/usr/libexec/openssh/sshd-keygen %i\n[Install]\nWantedBy=sshd-keygen.target\n",
+    ),
+];
+const SSHD_IS_ON: (&str, &str) = (
+    "/etc/systemd/system/multi-user.target.wants/sshd.service",
+    "-> /usr/lib/systemd/system/sshd.service",
+);
+
+const DEBIAN: &[(&str, &str)] = &[
+    (
+        "/usr/lib/systemd/system/ssh.service",
+        "[Unit]\nAfter=network.target\nConditionPathExists=!/etc/ssh/sshd_not_to_be_run\n[Service]\n\
+         EnvironmentFile=-/etc/default/ssh\nExecStartPre=/usr/sbin/sshd -t\n\
+         ExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n[Install]\nWantedBy=multi-user.target\n\
+         Alias=sshd.service\n",
+    ),
+    (
+        "/etc/systemd/system/multi-user.target.wants/ssh.service",
+        "-> /usr/lib/systemd/system/ssh.service",
+    ),
+    ("/etc/systemd/system/sshd.service", "-> /usr/lib/systemd/system/ssh.service"),
+];
+/// Debian 13 has a maker of keys that runs at a first boot only.
+const TRIXIE: &[(&str, &str)] = &[
+    (
+        "/usr/lib/systemd/system/sshd-keygen.service",
+        "[Unit]\nConditionFirstBoot=yes\nConditionPathIsReadWrite=/etc/ssh\n\
+         ConditionPathIsSymbolicLink=!/etc/ssh\nBefore=ssh.service sshd.service sshd@.service\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=ssh-keygen -A\n[Install]\n\
+         WantedBy=ssh.service sshd.service sshd@.service ssh.socket\n",
+    ),
+    (
+        "/etc/systemd/system/ssh.service.wants/sshd-keygen.service",
+        "-> /usr/lib/systemd/system/sshd-keygen.service",
+    ),
+];
+
+const SUSE: &[(&str, &str)] = &[
+    ("/etc/os-release", "ID=opensuse-leap\nID_LIKE=\"suse opensuse\"\n"),
+    (
+        "/usr/lib/systemd/system/sshd.service",
+        "[Service]\nType=notify\nEnvironmentFile=-/etc/sysconfig/ssh\n\
+         ExecStartPre=/usr/sbin/sshd-gen-keys-start\nExecStartPre=/usr/sbin/sshd -t $SSHD_OPTS\n\
+         ExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n[Install]\nWantedBy=multi-user.target\n",
+    ),
+];
+const ARCH: &[(&str, &str)] = &[
+    ("/etc/os-release", "ID=arch\n"),
+    (
+        "/usr/lib/systemd/system/sshd.service",
+        "[Unit]\nWants=sshdgenkeys.service\nAfter=sshdgenkeys.service\n[Service]\n\
+         ExecStart=/usr/bin/sshd -D\n[Install]\nWantedBy=multi-user.target\n",
+    ),
+    (
+        "/usr/lib/systemd/system/sshdgenkeys.service",
+        "[Unit]\nConditionPathExists=|!/etc/ssh/ssh_host_ed25519_key\n\
+         ConditionPathExists=|!/etc/ssh/ssh_host_rsa_key\n[Service]\nExecStart=/usr/bin/ssh-keygen -A\n\
+         Type=oneshot\nRemainAfterExit=yes\n",
+    ),
+];
+
+const ALPINE: &[(&str, &str)] = &[
+    ("/etc/os-release", "ID=alpine\n"),
+    ("/sbin/openrc", ""),
+    ("/sbin/openrc-run", ""),
+    ("/etc/inittab", "::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n"),
+    ("/usr/sbin/sshd", ""),
+    ("/etc/ssh/ssh_host_ed25519_key", "a key"),
+    (
+        "/etc/init.d/sshd",
+        "#!/sbin/openrc-run\ngenerate_host_key_type() {\n\tssh-keygen -q -f \"$keyfile\" -t \"$type\"\n}\n\
+         start_pre() { generate_host_keys; }\n",
+    ),
+];
+
+fn planned(parts: &[&[(&str, &str)]], operation: &Operation) -> (Plan, Sample) {
+    let sample = Sample::new(&tree(&parts.concat()));
+    (sample.plan(std::slice::from_ref(operation)), sample)
+}
+
+fn of(plan: &Plan, what: &str) -> Vec<Comeback> {
+    plan.first_boot.iter().filter(|it| it.what == what).map(|it| it.comes.clone()).collect()
+}
+
+fn made(words: &str) -> Vec<Comeback> {
+    vec![Comeback::Made(words.to_owned())]
+}
+
+fn host_keys(parts: &[&[(&str, &str)]]) -> Vec<Comeback> {
+    of(&planned(parts, &embedded("ssh-hostkeys")).0, "SSH host keys")
+}
+
+#[test]
+fn host_keys_come_back_by_what_the_system_has() {
+    let on: &[(&str, &str)] = &[SSHD_IS_ON];
+    assert_eq!(host_keys(&[SYSTEMD, RED_HAT, on]), made("sshd-keygen@rsa.service"));
+    assert_eq!(host_keys(&[SYSTEMD, SUSE, on]), made("sshd.service"));
+    assert_eq!(host_keys(&[SYSTEMD, ARCH, on]), made("sshdgenkeys.service"));
+    let default: &[(&str, &str)] = &[("/etc/runlevels/default/sshd", "-> /etc/init.d/sshd")];
+    assert_eq!(host_keys(&[ALPINE, default]), made("sshd (default)"));
+    let none = host_keys(&[ALPINE]);
+    assert!(matches!(none.as_slice(), [Comeback::Missing(_)]), "in no runlevel: {none:?}");
+    // A maker that is masked makes nothing.
+    let masked: &[(&str, &str)] =
+        &[SSHD_IS_ON, ("/etc/systemd/system/sshd-keygen.target", "-> /dev/null")];
+    let found = host_keys(&[SYSTEMD, RED_HAT, masked]);
+    assert!(matches!(found.as_slice(), [Comeback::Added(_)]), "{found:?}");
+}
+
+#[test]
+fn debian_gets_the_means_where_nothing_makes_host_keys() {
+    let keys = embedded("ssh-hostkeys");
+    let (plan, mut sample) = planned(&[SYSTEMD, DEBIAN], &keys);
+    let found = of(&plan, "SSH host keys");
+    assert!(matches!(found.as_slice(), [Comeback::Added(_)]), "{found:?}");
+    let made: Vec<String> = changes(&plan);
+    for path in [
+        "/usr/lib/sysprep-rs/ssh-host-keys file",
+        "/etc/systemd/system/sysprep-rs-ssh-host-keys.service file",
+        "/etc/systemd/system/multi-user.target.wants/sysprep-rs-ssh-host-keys.service symlink",
+        "/etc/systemd/system-preset/00-sysprep-rs-ssh-host-keys.preset file",
+    ] {
+        assert!(made.iter().any(|it| it == path), "{path} in {made:?}");
+    }
+    sample.seal(&plan);
+    let again = sample.plan(std::slice::from_ref(&keys));
+    assert_eq!(again.changes, []);
+    assert_eq!(of(&again, "SSH host keys"), self::made("sysprep-rs-ssh-host-keys.service"));
+}
+
+#[test]
+fn a_maker_for_first_boots_counts_where_the_next_boot_is_one() {
+    let machine_id = embedded("machine-id");
+    let mut first_boot = machine_id.clone();
+    first_boot.set("leave", "uninitialized").unwrap();
+    let sample = Sample::new(&tree(&[SYSTEMD, DEBIAN, TRIXIE].concat()));
+    let keys = |machine_id: Operation| {
+        of(&sample.plan(&[embedded("ssh-hostkeys"), machine_id]), "SSH host keys")
+    };
+    let found = keys(machine_id);
+    assert!(matches!(found.as_slice(), [Comeback::Added(_)]), "{found:?}");
+    assert_eq!(keys(first_boot), made("sshd-keygen.service"));
+}
+
+#[test]
+fn a_debian_with_sysvinit_makes_them_when_the_server_starts() {
+    let sysvinit: &[(&str, &str)] = &[
+        ("/sbin/init", ""),
+        ("/etc/inittab", "id:2:initdefault:\n"),
+        ("/var/lib/dpkg/status", ""),
+        ("/usr/sbin/sshd", ""),
+        ("/etc/ssh/ssh_host_ed25519_key", "a key"),
+        ("/etc/default/ssh", "SSHD_OPTS=\n"),
+        (
+            "/etc/init.d/ssh",
+            "#!/bin/sh\nif test -f /etc/default/ssh; then\n. /etc/default/ssh\nfi\n",
+        ),
+        ("/etc/rc2.d/S01ssh", "-> ../init.d/ssh"),
+    ];
+    let keys = embedded("ssh-hostkeys");
+    let (plan, mut sample) = planned(&[sysvinit], &keys);
+    let found = of(&plan, "SSH host keys");
+    assert!(matches!(found.as_slice(), [Comeback::Added(_)]), "{found:?} {:?}", plan.guests);
+    sample.seal(&plan);
+    let text = content(&mut sample, "/etc/default/ssh");
+    assert_eq!(text, "SSHD_OPTS=\n/usr/lib/sysprep-rs/ssh-host-keys\n");
+    assert_eq!(sample.plan(&[keys]).changes, []);
+}
+
+#[test]
+fn host_keys_in_other_places_go_and_come_back_too() {
+    let on: &[(&str, &str)] = &[
+        SSHD_IS_ON,
+        (
+            "/etc/ssh/sshd_config",
+            "Include /etc/ssh/sshd_config.d/*.conf\nHostKey /etc/ssh/ssh_host_rsa_key\n",
+        ),
+        (
+            "/etc/ssh/sshd_config.d/10-keys.conf",
+            "hostkey \"/srv/keys/ed25519\"\nHostCertificate /srv/keys/cert.pub\n",
+        ),
+        ("/srv/keys/ed25519", "a key"),
+        ("/srv/keys/ed25519.pub", "its half"),
+        ("/srv/keys/cert.pub", "a certificate"),
+        ("/srv/keys/other", "stays"),
+    ];
+    let (plan, _) = planned(&[SYSTEMD, RED_HAT, on], &embedded("ssh-hostkeys"));
+    let found = changes(&plan);
+    assert!(found.iter().any(|it| it == "/srv/keys/ed25519 remove"), "{found:?}");
+    assert!(found.iter().any(|it| it == "/srv/keys/ed25519.pub remove"), "{found:?}");
+    assert!(!found.iter().any(|it| it.contains("other") || it.contains("cert")), "{found:?}");
+    let told: Vec<String> = plan.refusals.iter().map(|it| it.path.to_string()).collect();
+    assert_eq!(told, ["/srv/keys/cert.pub"]);
+    assert_eq!(of(&plan, "SSH host keys"), made("sshd-keygen@rsa.service"));
+    let others = of(&plan, "SSH host keys in other places");
+    assert!(matches!(others.as_slice(), [Comeback::Added(_)]), "{others:?}");
+}
+
+#[test]
+fn no_machine_id_stays_whatever_is_asked_for() {
+    let customize = Operation::from_yaml(
+        "customize.yaml",
+        "name: customize\nsummary: Set up\nwhy: As asked\nclass: settings\ndefault: true\nsteps:\n\
+         \x20 - write: { path: /etc/machine-id, content: \"ffffffffffffffffffffffffffffffff\\n\" }\n",
+    )
+    .unwrap();
+    let mut sample = Sample::new(&tree(SYSTEMD));
+    let plan = sample.plan(&[customize, embedded("machine-id")]);
+    sample.seal(&plan);
+    assert_eq!(content(&mut sample, "/etc/machine-id"), "");
+}
+
+#[test]
+fn an_empty_machine_id_is_for_systemd_alone() {
+    let id = "0123456789abcdef0123456789abcdef\n";
+    let with = |init: &[(&str, &str)]| {
+        let files: &[(&str, &str)] = &[
+            ("/etc/machine-id", id),
+            ("/var/lib/dbus/machine-id", id),
+            ("/etc/init.d/dbus", "#!/bin/sh\ndbus-uuidgen --ensure\n"),
+        ];
+        let (plan, _) = planned(&[init, files], &embedded("machine-id"));
+        (changes(&plan), of(&plan, "machine id"))
+    };
+    let systemd = with(&SYSTEMD[..2]);
+    assert_eq!(systemd.0, ["/etc/machine-id update", "/var/lib/dbus/machine-id remove"]);
+    assert_eq!(systemd.1, made("systemd, before anything else starts"));
+    // dbus-uuidgen --ensure fails on a file that is empty.
+    let sysvinit = with(&[("/sbin/init", ""), ("/etc/inittab", "id:2:initdefault:\n")]);
+    assert_eq!(sysvinit.0, ["/etc/machine-id remove", "/var/lib/dbus/machine-id remove"]);
+    assert_eq!(sysvinit.1, made("dbus-uuidgen, when D-Bus starts"));
+}
