@@ -156,5 +156,5 @@ fn acls_are_stored_in_their_own_form() {
     }
     let large = vec![1; 5000];
     let change = set("user.too-large", Some(&large));
-    assert!(matches!(editor.set_meta(file, &change), Err(FsError::NoSpace)));
+    assert!(matches!(editor.set_meta(file, &change), Err(FsError::CannotStore(_))));
 }
