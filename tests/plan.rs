@@ -1,5 +1,6 @@
 //! The plan as a value: what is in it, its file, its digests.
 
+use sysprep_rs::digest::Digest;
 use sysprep_rs::fs::{Kind, MetaChange};
 use sysprep_rs::operation::{Action, Catalogue, Moves, Operation, Selection};
 use sysprep_rs::plan::{self, Outcome, Plan, SCHEMA};
@@ -58,6 +59,7 @@ fn the_order_of_operations_does_not_matter_and_equal_plans_are_equal_bytes() {
     let same = Sample::new(TREE).plan(&backwards);
     assert_eq!(plan.to_json().unwrap(), same.to_json().unwrap());
     assert_eq!(plan.digest().unwrap(), same.digest().unwrap());
+    assert_eq!(plan.digest().unwrap(), Digest::of(plan.to_json().unwrap().as_bytes()));
 }
 
 #[test]

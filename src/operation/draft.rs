@@ -852,7 +852,7 @@ impl<'a> Draft<'a> {
         &mut self,
         target: &Target,
         whole: bool,
-    ) -> Result<Option<Option<Original>>, StepError> {
+    ) -> Result<Option<Option<Box<Original>>>, StepError> {
         if let Some(pending) = self.pending.get(&target.path) {
             let mut original = pending.original.clone();
             if let (Some(original), true) = (&mut original, whole)
@@ -888,13 +888,13 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        Ok(Some(Some(original)))
+        Ok(Some(Some(Box::new(original))))
     }
 
     fn put(
         &mut self,
         target: &Target,
-        original: Option<Original>,
+        original: Option<Box<Original>>,
         after: After,
         why: String,
     ) -> Result<(), StepError> {

@@ -1,6 +1,7 @@
 //! A plan as a file: JSON in one form only, so that equal plans are equal bytes.
 
 use std::fmt;
+use std::io::{BufWriter, Write as _};
 
 use super::{Plan, TIMES};
 use crate::digest::Digest;
@@ -90,7 +91,12 @@ impl Plan {
     /// # Errors
     /// As [`to_json`](Self::to_json).
     pub fn digest(&self) -> Result<Digest, serde_json::Error> {
-        Ok(Digest::of(self.to_json()?.as_bytes()))
+        // Not by way of the text, which is as large as the plan itself.
+        let mut hasher = BufWriter::new(blake3::Hasher::new());
+        serde_json::to_writer_pretty(&mut hasher, self)?;
+        hasher.write_all(b"\n").map_err(serde_json::Error::io)?;
+        let hasher = hasher.into_inner().map_err(|it| serde_json::Error::io(it.into_error()))?;
+        Ok(hasher.finalize().into())
     }
 
     /// What types do not say of a plan that came from a file.

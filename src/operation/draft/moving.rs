@@ -58,7 +58,7 @@ impl Draft<'_> {
             fs_path: to.fs_path.clone(),
             original: None,
             left: false,
-            from: from.map(|from| from.shown_at(&to.path, &to.fs_path)),
+            from: from.map(|from| Box::new(from.shown_at(&to.path, &to.fs_path))),
             after,
             extra,
             group,
@@ -71,7 +71,7 @@ impl Draft<'_> {
         }
         let node = |original: &Original| (original.place.volume.clone(), original.place.node);
         let home = pending.from.as_ref().is_some_and(|from| {
-            pending.left && pending.original.as_ref().map(node) == Some(node(&from.original))
+            pending.left && pending.original.as_deref().map(node) == Some(node(&from.original))
         });
         if home {
             (pending.from, pending.left) = (None, false);
@@ -116,21 +116,21 @@ impl Draft<'_> {
             let owned = Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid };
             let after = After::Same { kind: stat.kind, owned };
             let original = Original { place, stat, survey: None };
-            self.leave(source, original.clone(), Vec::new(), true);
+            self.leave(source, Box::new(original.clone()), Vec::new(), true);
             return Ok(Some((Some(From { original, path: physical }), after)));
         };
         if let Some(from) = pending.from.take() {
             if let Some(original) = pending.original {
                 self.leave(source, original, pending.by, pending.left);
             }
-            return Ok(Some((Some(from), pending.after)));
+            return Ok(Some((Some(*from), pending.after)));
         }
         match pending.original.take() {
             Some(original)
                 if !pending.left && pending.group.is_none() && pending.after.keeps(&original) =>
             {
                 self.leave(source, original.clone(), pending.by, true);
-                Ok(Some((Some(From { original, path: physical }), pending.after)))
+                Ok(Some((Some(From { original: *original, path: physical }), pending.after)))
             }
             // Something new, which is made where it goes.
             Some(original) => {
@@ -142,7 +142,7 @@ impl Draft<'_> {
     }
 
     /// Nothing is at a path any more: what was there is `left`, it is elsewhere, or goes.
-    fn leave(&mut self, source: &Target, original: Original, by: Vec<usize>, left: bool) {
+    fn leave(&mut self, source: &Target, original: Box<Original>, by: Vec<usize>, left: bool) {
         let mut pending = Pending {
             volume: source.volume.clone(),
             fs_path: source.fs_path.clone(),
@@ -181,7 +181,8 @@ impl Draft<'_> {
             if let Some(original) = &mut pending.original {
                 original.place = original.place.clone().shown_at(&path, &pending.fs_path);
             }
-            pending.from = pending.from.map(|from| from.shown_at(&path, &pending.fs_path));
+            let shown = |from: Box<From>| Box::new(from.shown_at(&path, &pending.fs_path));
+            pending.from = pending.from.map(shown);
             self.pending.insert(path, pending);
         }
     }
@@ -189,7 +190,7 @@ impl Draft<'_> {
     /// The path within its filesystem that something has on the disk.
     pub(super) fn physical(&self, target: &Target) -> GuestPath {
         let own = self.pending.get_key_value(&target.path);
-        let moved = match own.and_then(|(path, it)| Some((path.clone(), it.from.as_ref()?))) {
+        let moved = match own.and_then(|(path, it)| Some((path.clone(), it.from.as_deref()?))) {
             Some(own) => Some(own),
             // What is planned for the path itself does not hide where it is.
             None => target
@@ -249,7 +250,7 @@ impl Draft<'_> {
     /// What was moved to a path is to go, or to be replaced: it goes where it is on the disk.
     pub(super) fn goes_at_home(&mut self, path: &GuestPath) {
         let Some(pending) = self.pending.get_mut(path) else { return };
-        let Some(From { original, .. }) = pending.from.take() else { return };
+        let Some(original) = pending.from.take().map(|from| from.original) else { return };
         pending.after = After::Absent;
         if pending.original.is_none() {
             self.pending.remove(path);

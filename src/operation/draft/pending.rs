@@ -121,11 +121,11 @@ impl After {
 pub(super) struct Pending {
     pub(super) volume: VolumeId,
     pub(super) fs_path: GuestPath,
-    pub(super) original: Option<Original>,
+    pub(super) original: Option<Box<Original>>,
     /// That is somewhere else now, and does not go.
     pub(super) left: bool,
     /// What comes here from elsewhere, to be what `after` says.
-    pub(super) from: Option<From>,
+    pub(super) from: Option<Box<From>>,
     pub(super) after: After,
     /// Times and extended attributes that it is given.
     pub(super) extra: Option<Extra>,
@@ -148,7 +148,7 @@ impl Pending {
 
     /// What is on the disk of the object that will be here.
     pub(super) fn object(&self) -> Option<&Original> {
-        self.from.as_ref().map(|from| &from.original).or(self.original.as_ref())
+        self.from.as_ref().map(|from| &from.original).or(self.original.as_deref())
     }
 
     /// Whether what is on the disk stays the same object, and is not made anew.
@@ -169,7 +169,7 @@ impl Pending {
 
     /// The one action that leads from what is there to what will be; `None` when that is nothing.
     pub(super) fn into_proposal(self, path: &GuestPath) -> Result<Option<Proposal>, FsError> {
-        let original = self.original.as_ref().filter(|_| !self.left);
+        let original = self.original.as_deref().filter(|_| !self.left);
         let (action, before, objects) = match (&self.from, original) {
             (Some(from), replaced) => self.moved(from, replaced)?,
             (None, None) => match (self.made(None), self.after.kind()) {
