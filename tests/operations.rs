@@ -5,6 +5,7 @@ mod comes_back;
 mod first_boot;
 mod firstboot;
 mod golden;
+mod packages;
 mod privileges;
 pub(crate) mod sample;
 mod schema;

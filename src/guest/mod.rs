@@ -9,6 +9,7 @@ mod files;
 mod fstab;
 mod glob;
 pub mod network;
+pub(crate) mod packages;
 pub mod selinux;
 mod swap_unit;
 mod tree;

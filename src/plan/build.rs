@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::first_boot::{self, Found, Return};
 use super::outcome::{OperationOutcome, Outcome, Refusal, Secret, Unsettled};
+use super::packages;
 use super::room::{self, NoRoom};
 use super::{Change, OperationRef, Plan, PlanOptions, PlannedGuest, SCHEMA, TOOL, VolumeChange};
 use crate::fs::Node;
@@ -225,7 +226,11 @@ fn work_out(
             continue;
         }
         match first_boot::work_out(&mut draft, guest, operations, &early, options) {
-            Ok(returns) => return Ok(Worked { drafted: draft.finish()?, early, returns }),
+            Ok(returns) => {
+                let mut drafted = draft.finish()?;
+                packages::keep(guest, operations, &mut drafted)?;
+                return Ok(Worked { drafted, early, returns });
+            }
             Err(first_boot::Failed::Remedy(at, error)) => early[at] = Some(failure(&error)),
             Err(first_boot::Failed::Guest(error)) => return Err(error),
         }

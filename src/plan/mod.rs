@@ -6,6 +6,7 @@ mod first_boot;
 mod labels;
 mod notes;
 mod outcome;
+mod packages;
 mod room;
 mod way_in;
 
