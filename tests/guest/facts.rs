@@ -163,6 +163,23 @@ fn centos_6_from_before_os_release() {
 }
 
 #[test]
+fn runit_is_told_from_the_services_that_packages_bring_for_it() {
+    let debian = |files: &[&str]| {
+        let guest = MemoryFs::new()
+            .file("/etc/os-release", "ID=debian\n")
+            .file("/etc/sv/ssh/run", "#!/bin/sh\n")
+            .link("/etc/runit/runsvdir/default/ssh", "/etc/sv/ssh");
+        facts(files.iter().fold(guest, |guest, file| guest.file(*file, ""))).init
+    };
+    // What Debian's openssh-server leaves, whatever the init system.
+    assert_eq!(debian(&["/sbin/init", "/etc/inittab"]), Some(Init::Sysvinit));
+    assert_eq!(debian(&["/usr/lib/systemd/systemd"]), Some(Init::Systemd));
+    assert_eq!(debian(&[]), None);
+    // runit's second stage starts them.
+    assert_eq!(debian(&["/sbin/init", "/etc/runit/1", "/etc/runit/2"]), Some(Init::Runit));
+}
+
+#[test]
 fn fedora_with_its_database_in_usr() {
     let facts = facts(
         merged(62)

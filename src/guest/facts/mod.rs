@@ -349,11 +349,12 @@ impl<'a> Reader<'a> {
         if there && self.is_file("/sbin/initctl") && self.is_dir("/etc/init") {
             return Some(Init::Upstart);
         }
-        if self.is_dir("/etc/runit") {
-            return Some(Init::Runit);
-        }
         if there && self.is_file("/etc/inittab") {
             return Some(Init::Sysvinit);
+        }
+        // The directory alone says nothing: Debian's packages bring services for runit along.
+        if self.is_file("/etc/runit/2") {
+            return Some(Init::Runit);
         }
         if self.is_file("/usr/lib/systemd/systemd") || self.is_file("/lib/systemd/systemd") {
             return Some(Init::Systemd);
