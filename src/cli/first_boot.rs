@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use sysprep_rs::plan::{FirstBoot, Return};
+use sysprep_rs::plan::{Comeback, FirstBoot, Return};
 
 use super::failure::Failure;
+use super::out;
 
 /// What is done about what would not come back.
 #[derive(Debug, Default, Args)]
@@ -27,7 +28,7 @@ pub(crate) enum FirstBootArg {
     Auto,
     /// Only tell
     Report,
-    /// Put nothing in, and fail where something would not come back
+    /// Put nothing in, nor what net.fallback asks for, and fail where something would not come back
     Refuse,
 }
 
@@ -40,16 +41,21 @@ impl From<FirstBootArg> for FirstBoot {
     }
 }
 
+/// Says on standard error, too, that nobody could log in: who pipes the report away has to know.
+pub(crate) fn tell(returns: &[Return], image: &dyn std::fmt::Display) {
+    let locked =
+        |it: &&Return| it.what == Return::WAY_IN && matches!(it.comes, Comeback::Missing(_));
+    if let Some(found) = returns.iter().find(locked) {
+        out::note(format_args!("sysprep-rs: {image}: {}", found.comes.words()));
+    }
+}
+
 impl FirstBootArgs {
     /// Fails where these flags do not allow what a plan says of the first boot.
     pub(crate) fn check(&self, returns: &[Return], image: &Path) -> Result<(), Failure> {
         let way_in = returns.iter().find(|it| it.what == Return::WAY_IN && it.comes.is_open());
         if let (true, Some(found)) = (self.require_way_in, way_in) {
-            let message = format!(
-                "--require-way-in: {}; give an account a password (--password) or a key \
-                 (--ssh-inject), or leave those there are with --operations defaults,-ssh-userdir",
-                found.comes.words()
-            );
+            let message = format!("--require-way-in: {}", found.comes.words());
             return Err(Failure::at(image, message));
         }
         let counts = |it: &&Return| it.what != Return::WAY_IN && it.comes.is_open();

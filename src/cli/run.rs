@@ -25,6 +25,7 @@ use super::attention::Attention;
 use super::clock::now;
 use super::customize::CustomizeArgs;
 use super::failure::Failure;
+use super::first_boot;
 use super::opened::{Asked, Opened};
 use super::output::Output;
 use super::plan_file::Approved;
@@ -77,6 +78,7 @@ fn audited(
     say_args: &SayArgs,
     new_file: bool,
 ) -> Result<ExitCode, Failure> {
+    first_boot::tell(&report.first_boot, &opened.path.display());
     let attention = Attention::of_audit(report, &opened.image, new_file);
     say(report, Some(opened), say_args)?;
     if let Some(closing) = attention.closing() {
@@ -167,7 +169,8 @@ fn report_of(
     residue.extend(kept.map_err(|it| Failure::at(&opened.path, it))?);
     residue.extend(report::hidden_below_mounts(&opened.guests));
     if plan.keep_free_space {
-        residue.push("what was deleted before this run, in free space (--keep-free-space)".into());
+        residue
+            .push("what was deleted before this run, in free space, which is left as it is".into());
     }
     Ok(Report::new(command, opened.inspection(), plan, digest, residue))
 }
@@ -353,6 +356,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let attention = Attention::of_seal(&report, &opened.image, output.is_some());
     report.sealed = Some(sealed(&plan, &committed, output.as_ref(), not_proved));
     let place = report.place().to_owned();
+    first_boot::tell(&report.first_boot, &place);
     tell_drawn(&args.customize, &place);
     let lost = |it| Failure::new(format!("{place} is sealed, but the report is lost: {it}"));
     if let (true, Some(sealed)) = (args.say.digest, &mut report.sealed) {

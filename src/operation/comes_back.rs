@@ -22,7 +22,11 @@ pub(crate) const FIELDS: &[Field] = &[
         "it is needed where one of these holds; always where this is left out",
     ),
     Field::required("evidence", Shape::Evidence, "what may make it anew, the likeliest first"),
-    Field::optional("otherwise", Shape::Map(REMEDY), "what is done where nothing makes it anew"),
+    Field::optional(
+        "otherwise",
+        Shape::Map(REMEDY),
+        "what is done where nothing makes it anew; a piece of evidence has to find it, or the next run says that it is missing",
+    ),
     Field::optional(
         "informs",
         Shape::Bool,

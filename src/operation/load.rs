@@ -326,7 +326,10 @@ impl Operation {
         let mut settings = self.settings.clone();
         settings.insert(name.to_owned(), value.to_owned());
         *self = Self::read(&self.file, self.digest, self.document.clone(), &settings).map_err(
-            |error| format!("parameter '{name}' of '{}' cannot be '{value}': {error}", self.name),
+            |error| {
+                let why = error.to_string().replace('\n', "; ");
+                format!("parameter '{name}' of '{}' cannot be '{value}': {why}", self.name)
+            },
         )?;
         Ok(())
     }
@@ -363,7 +366,7 @@ impl Operation {
                 problems.push(Problem::new(*at, message));
             }
         }
-        if !fields.has("comes-back") && !has(&document, "steps") {
+        if !has(&document, "comes-back") && !has(&document, "steps") {
             let message = "an operation has no 'steps' (what is done, in order); add it";
             problems.push(Problem::new(fields.at(), message));
         }

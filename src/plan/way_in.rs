@@ -60,7 +60,10 @@ fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
     }
     notes.truncate(REASONS);
     let why = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-    Ok(Comeback::Missing(format!("nobody can log in{why}")))
+    Ok(Comeback::Missing(format!(
+        "nobody can log in{why}: --password or --ssh-inject lets somebody in, or --operations \
+         defaults,-ssh-userdir leaves the keys that there are"
+    )))
 }
 
 /// Whether booting starts an SSH server; `None` where that is not known.

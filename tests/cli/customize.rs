@@ -507,6 +507,16 @@ fn a_file_that_changed_since_the_plan_leaves_the_image_as_it_is() {
     assert_eq!(debugfs(&root, "cat", "/opt/small"), "what is small stands in the plan");
 }
 
+#[test]
+fn what_is_no_ssh_key_lets_nobody_in() {
+    let place = Place::new();
+    let (_, error) = seal(&place, &["seal", "--ssh-inject=root:string:foo"], 2);
+    assert!(error.contains("its 1. key is no public key"), "{error}");
+    let (_, error) = seal(&place, &["seal", "--set=net.fallback=static"], 2);
+    let said = "'fallback': 'static' is not one of dhcp, none";
+    assert!(error.contains(said) && !error.contains("steps"), "{error}");
+}
+
 /// The image stays as it is, and the one line names what does not fit.
 #[test]
 fn what_does_not_fit_into_the_guest_is_an_error() {

@@ -297,7 +297,7 @@ fn what_cloud_init_gives_and_takes_counts() {
         with(
             "users: [{name: eve, plain_text_passwd: x, lock_passwd: false, ssh_authorized_keys: [k]}]\nssh_pwauth: no\n"
         ),
-        "bob:console bob:ssh eve:cloud(1 keys of its settings) eve:cloud(a password of its settings)",
+        "bob:console bob:ssh eve:cloud(a key of its settings) eve:cloud(a password of its settings)",
     );
     assert_eq!(
         with("password: x\nallow_public_ssh_keys: false\n"),
@@ -319,7 +319,7 @@ fn what_cloud_init_gives_and_takes_counts() {
         "users: [{name: eve, ssh_authorized_keys: [k]}]\n",
     )
     .file("/var/lib/cloud/data/instance-id", "iid-datasource-none\n");
-    assert_eq!(ways(&read(again)), "eve:cloud(1 keys of its settings)?");
+    assert_eq!(ways(&read(again)), "eve:cloud(a key of its settings)?");
 }
 
 #[test]

@@ -197,6 +197,9 @@ fn a_maker_for_first_boots_counts_where_the_next_boot_is_one() {
 #[test]
 fn a_debian_with_sysvinit_makes_them_when_the_server_starts() {
     let sysvinit: &[(&str, &str)] = &[
+        // openssh-server brings this wherever it is.
+        ("/etc/runit/runsvdir/default/ssh", "-> /etc/sv/ssh"),
+        ("/etc/sv/ssh/run", "#!/bin/sh\nexec /usr/sbin/sshd -D\n"),
         ("/sbin/init", ""),
         ("/etc/inittab", "id:2:initdefault:\n"),
         ("/var/lib/dpkg/status", ""),

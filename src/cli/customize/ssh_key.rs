@@ -28,10 +28,27 @@ pub(super) fn selected(selector: &str) -> Result<Vec<String>, String> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(str::to_owned)
         .collect();
-    match keys.is_empty() {
-        true => Err(format!("{place}: no key is in it")),
-        false => Ok(keys),
+    if keys.is_empty() {
+        return Err(format!("{place}: no key is in it"));
     }
+    // A private key is told where the line is put in.
+    match keys.iter().position(|line| !is_key(line) && !line.contains("PRIVATE KEY")) {
+        Some(at) => Err(format!(
+            "{place}: its {}. key is no public key, which is a type (ssh-ed25519, …), a word in \
+             base64, and a comment",
+            at + 1
+        )),
+        None => Ok(keys),
+    }
+}
+
+/// Whether a line has a key in it: options may stand before (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+fn is_key(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_type = |word: &str| ["ssh-", "ecdsa-", "sk-"].iter().any(|it| word.starts_with(it));
+    let is_base64 =
+        |word: &str| word.bytes().all(|it| it.is_ascii_alphanumeric() || b"+/=".contains(&it));
+    words.windows(2).any(|pair| is_type(pair[0]) && is_base64(pair[1]))
 }
 
 fn read(file: &Path) -> Result<String, String> {

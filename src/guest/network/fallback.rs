@@ -50,6 +50,7 @@ pub fn fallback(files: &dyn Files, boot: Boot<'_>) -> Result<Result<Fallback, St
     let has_networkd = look
         .first(&["/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd"])?
         .is_some();
+    let has_networkd = has_networkd && !has_another_init(&look)?;
     if netplan::generates(&look)? && (manager || has_networkd) {
         let renderer = if manager && !networkd { "NetworkManager" } else { "networkd" };
         let text = format!(
@@ -95,10 +96,19 @@ pub fn fallback(files: &dyn Files, boot: Boot<'_>) -> Result<Result<Fallback, St
     idle(&look, has_networkd)
 }
 
+/// Whether another init system than systemd starts the guest, which may be installed all the same.
+fn has_another_init(look: &Look<'_>) -> Result<bool, GuestError> {
+    let init = path("/sbin/init");
+    Ok(match look.files.link_target(&init)? {
+        Some(target) => !target.windows(7).any(|it| it == b"systemd"),
+        None => look.files.locate(&init)?.is_some(),
+    })
+}
+
 /// What is installed and does not start is made to.
 fn idle(look: &Look<'_>, has_networkd: bool) -> Result<Result<Fallback, String>, GuestError> {
     let systemd = look.first(&["/usr/lib/systemd/systemd", "/lib/systemd/systemd"])?.is_some();
-    if systemd {
+    if systemd && !has_another_init(look)? {
         if has_networkd && let Some(link) = unit(look, "systemd-networkd.service")? {
             let mut found = for_networkd(look)?;
             found.links.push(link);

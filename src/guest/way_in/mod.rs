@@ -444,7 +444,8 @@ fn keys_of(
         Some(Err(why)) => Some(why),
     };
     if user.keys > 0 {
-        add(format!("{} keys of its settings", user.keys), also);
+        let keys = if user.keys == 1 { "a key".into() } else { format!("{} keys", user.keys) };
+        add(format!("{keys} of its settings"), also);
     } else if user.imports_keys {
         add(
             "keys that it fetches ('ssh_import_id')".to_owned(),

@@ -35,9 +35,22 @@ impl Attest for CloudInit {
         }
         match &cloud.runs {
             Runs::Yes => Ok(Some("cloud-init".to_owned())),
-            Runs::WithSource(condition) => Ok(Some(format!("cloud-init, where {condition}"))),
-            Runs::No { .. } => Ok(None),
+            Runs::WithSource(condition) if !self.host_keys => {
+                Ok(Some(format!("cloud-init, where {condition}")))
+            }
+            // A clone that no datasource is found for has to have keys, too.
+            Runs::WithSource(_) | Runs::No { .. } => Ok(None),
             Runs::NotKnown { at, reason } => Err(GuestError::NotKnown(format!("{at}: {reason}"))),
+        }
+    }
+
+    fn why_not(&self, sight: &Sight<'_>) -> Option<String> {
+        let cloud = sight.cloud().ok()??;
+        match (&cloud.runs, &cloud.host_keys) {
+            (Runs::WithSource(condition), HostKeys::Made { .. }) if self.host_keys => {
+                Some(format!("cloud-init does where {condition}"))
+            }
+            _ => None,
         }
     }
 }
