@@ -8,6 +8,7 @@ mod facts;
 mod files;
 mod fstab;
 mod glob;
+mod looked;
 pub mod network;
 pub(crate) mod packages;
 pub mod selinux;

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::GuestError;
+use super::looked::Looked;
 use super::walk::WalkEntry;
 use crate::fs::{FsError, Kind, Node, ReadFs, Stat, Xattr};
 use crate::path::GuestPath;
@@ -201,6 +202,7 @@ pub struct Tree {
     points: HashMap<Spot, usize>,
     /// Mount points whose own directory holds something, which the mount hides.
     hidden: Vec<GuestPath>,
+    looked: Looked,
 }
 
 impl fmt::Debug for Tree {
@@ -228,7 +230,12 @@ impl Tree {
             root_path: GuestPath::root(),
             same_as: None,
         };
-        Self { mounts: vec![root], points: HashMap::new(), hidden: Vec::new() }
+        Self {
+            mounts: vec![root],
+            points: HashMap::new(),
+            hidden: Vec::new(),
+            looked: Looked::default(),
+        }
     }
 
     /// The mounts, the root's first, each after those it lies below.
@@ -411,18 +418,19 @@ impl Tree {
     /// The filesystem failed, or the directory is encrypted.
     pub fn child(&self, dir: &Place, name: &[u8]) -> Result<Option<(Place, Kind)>, GuestError> {
         let failed = |source| GuestError::Fs { path: dir.path.clone(), source };
-        let stat = dir.stat().map_err(failed)?;
+        let stat = self.looked.stat(&*dir.fs, dir.mount, dir.node).map_err(failed)?;
         if stat.kind != Kind::Directory {
             return Ok(None);
         }
         if stat.encrypted {
             return Err(failed(encrypted()));
         }
-        let Some(node) = dir.fs.lookup(dir.node, name).map_err(failed)? else { return Ok(None) };
+        let found = self.looked.lookup(&*dir.fs, dir.mount, dir.node, name).map_err(failed)?;
+        let Some(node) = found else { return Ok(None) };
         let spot = self.cross(Spot { mount: dir.mount, node });
         let spelled = spelled(&*dir.fs, dir.node, name).map_err(failed)?;
         let path = dir.path.join(&spelled);
-        let kind = match self.fs(spot.mount).stat(spot.node) {
+        let kind = match self.looked.stat(&**self.fs(spot.mount), spot.mount, spot.node) {
             Ok(stat) => stat.kind,
             Err(source) => return Err(GuestError::Fs { path, source }),
         };
@@ -456,10 +464,12 @@ impl Tree {
                 return Err(failed(encrypted()));
             }
             let fs = self.fs(dir.mount);
-            let Some(node) = fs.lookup(dir.node, &name).map_err(failed)? else { return Ok(None) };
+            let found = self.looked.lookup(&**fs, dir.mount, dir.node, &name).map_err(failed)?;
+            let Some(node) = found else { return Ok(None) };
             let name = spelled(&**fs, dir.node, &name).map_err(failed)?.into();
             let spot = self.cross(Spot { mount: dir.mount, node });
-            let stat = self.fs(spot.mount).stat(spot.node).map_err(failed)?;
+            let over = self.fs(spot.mount);
+            let stat = self.looked.stat(&**over, spot.mount, spot.node).map_err(failed)?;
             if stat.kind == Kind::Symlink && (follow_last || !ahead.is_empty()) {
                 symlinks += 1;
                 if symlinks > MAX_SYMLINKS || stat.size == 0 || stat.size > MAX_TARGET {

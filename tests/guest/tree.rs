@@ -1,10 +1,13 @@
 //! From a path to a node: symlinks stay in the guest.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sysprep_rs::fs::Kind;
-use sysprep_rs::guest::GuestError;
+use sysprep_rs::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Storing, Xattr};
+use sysprep_rs::guest::{GuestError, Tree};
 use sysprep_rs::path::GuestPath;
+use sysprep_rs::volume::VolumeId;
 
 use super::memory::MemoryFs;
 use super::{path, single};
@@ -143,4 +146,88 @@ fn entries_and_content() {
     assert!(tree.child(&file, b"x").unwrap().is_none());
     let (child, kind) = tree.child(&dir, b"c").unwrap().unwrap();
     assert_eq!((child.path, kind), (path("/d/c"), Kind::Symlink));
+}
+
+/// Counts how often a name or a node is asked for.
+struct Counted(Arc<dyn ReadFs>, Arc<AtomicUsize>);
+
+impl ReadFs for Counted {
+    fn folds_case(&self) -> bool {
+        self.0.folds_case()
+    }
+
+    fn spelling(&self, dir: Node, name: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
+        self.0.spelling(dir, name)
+    }
+
+    fn most_free(&self) -> Result<Option<u64>, FsError> {
+        self.0.most_free()
+    }
+
+    fn bad_bytes(&self) -> Result<u64, FsError> {
+        self.0.bad_bytes()
+    }
+
+    fn can_store(&self, what: &Storing<'_>) -> Result<(), FsError> {
+        self.0.can_store(what)
+    }
+
+    fn info(&self) -> FsInfo {
+        self.0.info()
+    }
+
+    fn root(&self) -> Node {
+        self.0.root()
+    }
+
+    fn lookup(&self, dir: Node, name: &[u8]) -> Result<Option<Node>, FsError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.lookup(dir, name)
+    }
+
+    fn entries(
+        &self,
+        dir: Node,
+        visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<(), FsError> {
+        self.0.entries(dir, visit)
+    }
+
+    fn stat(&self, node: Node) -> Result<Stat, FsError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.stat(node)
+    }
+
+    fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, FsError> {
+        self.0.xattrs(node)
+    }
+
+    fn read_at(&self, file: Node, at: u64, dst: &mut [u8]) -> Result<usize, FsError> {
+        self.0.read_at(file, at, dst)
+    }
+
+    fn link_target(&self, link: Node) -> Result<Vec<u8>, FsError> {
+        self.0.link_target(link)
+    }
+}
+
+#[test]
+fn a_path_is_looked_up_once() {
+    let mut files = MemoryFs::new().link("/bin", "usr/bin").dir("/many");
+    for number in 0..20_000 {
+        files = files.file(format!("/many/{number}"), "");
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let fs = Counted(files.file("/usr/bin/sh", "x").open(), asked.clone());
+    let tree = Tree::single(VolumeId("part1".into()), Arc::new(fs));
+    let found = |name: &str| tree.follow(&path(name)).unwrap().map(|it| it.path.to_string());
+    let first = (found("/bin/sh"), found("/bin/none"), asked.load(Ordering::Relaxed));
+    assert_eq!((first.0.as_deref(), first.1.as_deref()), (Some("/usr/bin/sh"), None));
+    let again = (found("/bin/sh"), found("/bin/none"), asked.load(Ordering::Relaxed));
+    assert_eq!(again, first, "nothing is asked a second time");
+    // More than is kept: asked again, and answered alike.
+    for number in 0..20_000 {
+        assert!(found(&format!("/many/{number}")).is_some());
+    }
+    assert_eq!((found("/bin/sh"), found("/bin/none")), (first.0, first.1));
 }
