@@ -117,24 +117,42 @@ pub(super) fn work_out(
     let all: Vec<(usize, &ComesBack)> = runs
         .flat_map(|(at, (operation, _))| operation.comes_back.iter().map(move |it| (at, it)))
         .collect();
-    let sight = Sight::new(&*draft, &guest.facts);
+    let mut sight = Sight::new(&*draft, &guest.facts);
     let looked: Vec<_> = all.iter().map(|(_, it)| it.look(&sight)).collect();
-    drop(sight);
+    let mut added = vec![None; all.len()];
+    let is_missing = looked.iter().any(|it| matches!(it, Ok(Comes::Not(_))));
+    if is_missing && options.first_boot == FirstBoot::Auto {
+        drop(sight);
+        for ((added, (at, thing)), looked) in added.iter_mut().zip(&all).zip(&looked) {
+            if matches!(looked, Ok(Comes::Not(_))) {
+                *added = put_in(draft, guest, *at, thing)?;
+            }
+        }
+        sight = Sight::new(&*draft, &guest.facts);
+    }
+    // What was put in may do for several things, and may be kept from starting.
+    let any = added.iter().any(Option::is_some);
     let mut found = Vec::new();
-    for ((at, thing), looked) in all.into_iter().zip(looked) {
+    for (((at, thing), looked), added) in all.into_iter().zip(looked).zip(added) {
         let comes = match looked {
             Ok(Comes::NotNeeded) => continue,
             Ok(Comes::Back(by)) => Comeback::Made(by),
             Ok(Comes::Not(why)) => {
-                let missing = match why {
-                    Some(why) => format!("{}: {why}", thing.missing),
-                    None => thing.missing.clone(),
-                };
-                let put_in = match options.first_boot {
-                    FirstBoot::Auto => put_in(draft, guest, at, thing)?,
-                    FirstBoot::Report => None,
-                };
-                put_in.map_or(Comeback::Missing(missing), Comeback::Added)
+                let again = if any { thing.look(&sight) } else { Ok(Comes::Not(None)) };
+                match (again, added) {
+                    (Ok(Comes::Back(_)), Some(adds)) => Comeback::Added(adds),
+                    (Ok(Comes::Back(by)), None) => Comeback::Added(by),
+                    (_, Some(adds)) => {
+                        let missing = &thing.missing;
+                        Comeback::Missing(format!(
+                            "{missing} ({adds}: put in, and not found to work)"
+                        ))
+                    }
+                    (_, None) => Comeback::Missing(match why {
+                        Some(why) => format!("{}: {why}", thing.missing),
+                        None => thing.missing.clone(),
+                    }),
+                }
             }
             Err(error) => Comeback::Unknown(error.to_string()),
         };
@@ -142,7 +160,6 @@ pub(super) fn work_out(
         found.push(Found { what, by: Some(at), informs: thing.informs, comes });
     }
     if guest.facts.family == Family::Linux {
-        let sight = Sight::new(&*draft, &guest.facts);
         let comes = way_in::look(&sight, options.now);
         found.push(Found::of_all(Return::WAY_IN, comes));
         found.extend(notes::read(&sight));

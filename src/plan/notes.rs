@@ -54,8 +54,8 @@ pub(super) fn read(sight: &Sight<'_>) -> Vec<Found> {
 
 /// What ties the network to the machine that the guest was built on.
 fn pins(sight: &Sight<'_>) -> Result<Vec<String>, GuestError> {
-    let pins = sight.network()?.pins;
-    Ok(pins.into_iter().map(|it| format!("{}: {}", it.file, it.words)).collect())
+    let pins = &sight.network()?.pins;
+    Ok(pins.iter().map(|it| format!("{}: {}", it.file, it.words)).collect())
 }
 
 /// What cloud-init finds of earlier runs, and of installers.

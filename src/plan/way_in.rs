@@ -46,12 +46,24 @@ fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
         true => ssh_starts(sight)?,
         false => None,
     };
+    let console = match ways.iter().any(|it| !starts_elsewhere(it)) {
+        true => console_starts(sight)?,
+        false => None,
+    };
     if ssh == Some(false) {
         notes.push("the SSH server does not start at boot".to_owned());
     }
-    let ways: Vec<&WayIn> = ways.iter().filter(|it| !it.is_ssh() || ssh != Some(false)).collect();
+    if console == Some(false) {
+        notes.push("no console asks for a login at boot".to_owned());
+    }
+    let starts = |way: &WayIn| match way.is_ssh() {
+        true => ssh,
+        false if starts_elsewhere(way) => Some(true),
+        false => console,
+    };
+    let ways: Vec<&WayIn> = ways.iter().filter(|it| starts(it) != Some(false)).collect();
     let (sure, unsure): (Vec<&WayIn>, Vec<&WayIn>) =
-        ways.into_iter().partition(|it| it.is_sure() && (!it.is_ssh() || ssh == Some(true)));
+        ways.into_iter().partition(|it| it.is_sure() && starts(it) == Some(true));
     if !sure.is_empty() {
         return Ok(Comeback::Made(list(&sure)));
     }
@@ -64,6 +76,37 @@ fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
         "nobody can log in{why}: --password or --ssh-inject lets somebody in, or --operations \
          defaults,-ssh-userdir leaves the keys that there are"
     )))
+}
+
+/// Whether a way depends on neither a console nor, as far as is asked here, the SSH server.
+fn starts_elsewhere(way: &WayIn) -> bool {
+    way.is_ssh() || matches!(way.by, By::CloudInit(_))
+}
+
+/// Units that ask for a login at a console or a display.
+const CONSOLES: [&str; 9] = [
+    "getty@*.service",
+    "autovt@*.service",
+    "serial-getty@*.service",
+    "console-getty.service",
+    "display-manager.service",
+    "gdm*.service",
+    "lightdm.service",
+    "sddm.service",
+    "greetd.service",
+];
+
+/// Whether booting starts something that asks for a login at a console; `None` where that is not
+/// known: of a guest without systemd the reader of ways has asked, and systemd's generator may add
+/// serial consoles where their target starts.
+fn console_starts(sight: &Sight<'_>) -> Result<Option<bool>, GuestError> {
+    let Some(boot) = sight.boot()? else { return Ok(Some(true)) };
+    for unit in CONSOLES {
+        if boot.starts(unit)?.is_some() {
+            return Ok(Some(true));
+        }
+    }
+    Ok(boot.starts("getty.target")?.is_none().then_some(false))
 }
 
 /// Whether booting starts an SSH server; `None` where that is not known.

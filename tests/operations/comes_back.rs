@@ -285,3 +285,73 @@ fn an_empty_machine_id_is_for_systemd_alone() {
     assert_eq!(sysvinit.0, ["/etc/machine-id remove", "/var/lib/dbus/machine-id remove"]);
     assert_eq!(sysvinit.1, made("dbus-uuidgen, when D-Bus starts"));
 }
+
+#[test]
+fn what_is_put_in_is_looked_for_again() {
+    // The default target pulls the server in, and nothing that multi-user.target wants.
+    let other: &[(&str, &str)] = &[
+        ("/etc/systemd/system/default.target", "-> app.target"),
+        ("/etc/systemd/system/app.target", "[Unit]\nRequires=basic.target\nWants=ssh.service\n"),
+    ];
+    let found = host_keys(&[SYSTEMD, DEBIAN, other]);
+    assert!(
+        matches!(found.as_slice(), [Comeback::Missing(why)] if why.contains("not found to work")),
+        "{found:?}"
+    );
+    // One means does for both.
+    let elsewhere: &[(&str, &str)] =
+        &[("/etc/ssh/sshd_config", "HostKey \"/etc/my keys/ed25519\"\n")];
+    let (plan, _) = planned(&[SYSTEMD, DEBIAN, elsewhere], &embedded("ssh-hostkeys"));
+    for what in ["SSH host keys", "SSH host keys in other places"] {
+        let found = of(&plan, what);
+        assert!(matches!(found.as_slice(), [Comeback::Added(_)]), "{what}: {found:?}");
+    }
+}
+
+#[test]
+fn what_a_link_leads_to_goes_with_it() {
+    let links: &[(&str, &str)] = &[
+        SSHD_IS_ON,
+        ("/etc/ssh/ssh_host_rsa_key", "-> /var/lib/keys/rsa"),
+        ("/var/lib/keys/rsa", "a key"),
+        ("/var/lib/keys/other", "stays"),
+        ("/var/lib/dbus/machine-id", "-> /var/lib/foo"),
+        ("/var/lib/foo", "0123456789abcdef0123456789abcdef\n"),
+    ];
+    let sample = Sample::new(&tree(&[SYSTEMD, RED_HAT, links].concat()));
+    let plan = sample.plan(&[embedded("ssh-hostkeys"), embedded("machine-id")]);
+    let found = changes(&plan);
+    for path in [
+        "/etc/ssh/ssh_host_rsa_key remove",
+        "/var/lib/keys/rsa remove",
+        "/var/lib/dbus/machine-id remove",
+        "/var/lib/foo remove",
+    ] {
+        assert!(found.iter().any(|it| it == path), "{path} in {found:?}");
+    }
+    assert!(!found.iter().any(|it| it.contains("other")), "{found:?}");
+}
+
+#[test]
+fn a_console_that_does_not_start_lets_nobody_in() {
+    let users: &[(&str, &str)] = &[
+        ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+        ("/etc/shadow", "root:$6$a$b:20000:0:99999:7:::\n"),
+        ("/bin/sh", ""),
+        ("/sbin/agetty", ""),
+        ("/usr/lib/systemd/system/getty.target", "[Unit]\n"),
+        ("/usr/lib/systemd/system/getty@.service", "[Service]\nExecStart=-/sbin/agetty %I\n"),
+        ("/usr/lib/systemd/system/multi-user.target.wants/getty.target", "-> ../getty.target"),
+        (
+            "/etc/systemd/system/getty.target.wants/getty@tty1.service",
+            "-> /usr/lib/systemd/system/getty@.service",
+        ),
+    ];
+    let way_in = |more: &[(&str, &str)]| {
+        of(&planned(&[SYSTEMD, users, more], &embedded("ssh-hostkeys")).0, "way in")
+    };
+    let found = way_in(&[]);
+    assert!(matches!(found.as_slice(), [Comeback::Made(_)]), "{found:?}");
+    let found = way_in(&[("/etc/systemd/system/getty.target", "-> /dev/null")]);
+    assert!(matches!(found.as_slice(), [Comeback::Missing(_)]), "{found:?}");
+}

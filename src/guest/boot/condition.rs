@@ -192,7 +192,12 @@ fn exists_by_glob(units: &Units<'_>, pattern: &str) -> Result<Option<bool>, Gues
         } else {
             let Some(pattern) = glob(part) else { return Ok(None) };
             for dir in &found {
-                for (name, _) in units.store.names(dir)? {
+                let names = units.store.names(dir)?;
+                let Some(left) = units.glob_left.get().checked_sub(names.len() + 1) else {
+                    return Ok(None);
+                };
+                units.glob_left.set(left);
+                for (name, _) in names {
                     if pattern.matches(&name) {
                         next.push(dir.join(&name));
                     }

@@ -16,6 +16,9 @@ const DEFAULT: &str = "default.target";
 /// How many units one boot reaches; real guests stay below a thousand.
 const MAX_REACHED: usize = 10_000;
 
+/// How many steps of a way are told, those next to the unit; real guests have some ten.
+const MAX_WAY: usize = 32;
+
 /// A unit that a boot comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
@@ -208,7 +211,10 @@ impl Units<'_> {
             if *demand {
                 on_demand.get_or_insert_with(|| by.clone());
             }
-            way.push(by.clone());
+            // A chain of thousands would be kept once for each of its units.
+            if way.len() < MAX_WAY {
+                way.push(by.clone());
+            }
             here = by;
         }
         if here.ends_with(".target")

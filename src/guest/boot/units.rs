@@ -28,6 +28,9 @@ const MAX_SETTINGS: u64 = 32 << 20;
 /// How many other names of a unit are followed; runlevel targets have three.
 const MAX_NAMES: usize = 100;
 
+/// How many names the patterns of all `ConditionPathExistsGlob=` look at.
+const MAX_GLOBBED: usize = 50_000;
+
 /// The systemd units of a guest, read from its files alone.
 ///
 /// Read lazily, each file once; what a booted system has beyond its files (units that udev rules,
@@ -38,6 +41,8 @@ pub struct Units<'a> {
     map: RefCell<Option<Rc<Map>>>,
     loaded: RefCell<BTreeMap<String, Rc<Unit>>>,
     settings_left: Cell<u64>,
+    /// How many more names patterns in conditions look at, all of them together.
+    pub(super) glob_left: Cell<usize>,
 }
 
 /// A unit as systemd would load it.
@@ -101,8 +106,9 @@ impl<'a> Units<'a> {
         let store = Store::new(files);
         let search = SearchPath::read(&store)?;
         let settings_left = Cell::new(MAX_SETTINGS);
+        let glob_left = Cell::new(MAX_GLOBBED);
         let (map, loaded) = Default::default();
-        Ok(Self { store, search, map, loaded, settings_left })
+        Ok(Self { store, search, map, loaded, settings_left, glob_left })
     }
 
     /// What `systemctl --root is-enabled` says of a unit: presets, generators and SysV scripts left

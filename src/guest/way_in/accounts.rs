@@ -62,13 +62,10 @@ pub(super) struct Groups {
 impl Groups {
     /// The names of an account's groups.
     pub(super) fn of(&self, login: &Login) -> Vec<String> {
-        let mut groups: Vec<String> = self.names.get(&login.gid).cloned().into_iter().collect();
-        for group in self.members.get(&login.name).into_iter().flatten() {
-            if !groups.contains(group) {
-                groups.push(group.clone());
-            }
-        }
-        groups
+        let own = self.names.get(&login.gid);
+        let others = self.members.get(&login.name).into_iter().flatten();
+        let mut known = HashSet::new();
+        own.into_iter().chain(others).filter(|it| known.insert(*it)).cloned().collect()
     }
 
     /// Whether a group has no member that it names.

@@ -12,6 +12,9 @@ const DEPTH: usize = 16;
 /// How many files are read in all.
 const FILES: usize = 200;
 
+/// How many names the patterns of all `Include` lines look at.
+const NAMES: usize = 50_000;
+
 /// How many lines of all files are kept.
 const LINES: usize = 2000;
 
@@ -38,6 +41,8 @@ struct Block {
 pub struct SshdConfig {
     lines: Vec<Line>,
     blocks: Vec<Block>,
+    /// How many names patterns have looked at.
+    looked_at: usize,
     /// What was not looked into.
     pub notes: Vec<String>,
 }
@@ -227,7 +232,14 @@ impl SshdConfig {
                     }
                     continue;
                 }
-                for (name, _) in files.names(dir)? {
+                let names = files.names(dir)?;
+                self.looked_at += names.len() + 1;
+                if self.looked_at > NAMES {
+                    let at = text::path("/etc/ssh/sshd_config");
+                    self.note(&at, "its 'Include' lines name more files than are looked at");
+                    return Ok(Vec::new());
+                }
+                for (name, _) in names {
                     let hidden = name.starts_with(b".") && !part.starts_with('.');
                     if !hidden && next.len() < FILES && wildcard::matches(part.as_bytes(), &name) {
                         next.push(dir.join(&name));

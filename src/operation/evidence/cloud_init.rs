@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Attest, Kind, Sight};
 use crate::guest::GuestError;
-use crate::guest::cloud_init::{HostKeys, Runs};
+use crate::guest::cloud_init::{self, HostKeys, Runs};
 use crate::operation::shape::{Field, Shape};
 
 pub(super) const KIND: Kind = Kind {
@@ -27,10 +27,32 @@ struct CloudInit {
     host_keys: bool,
 }
 
+/// Whether it would take a clone for the instance that it has configured already.
+fn remembers(cloud: &cloud_init::CloudInit) -> bool {
+    cloud.recorded.as_ref().is_some_and(|it| it.same)
+}
+
+/// Whether the stage that makes host keys starts where cloud-init's target does: the name differs by
+/// version.
+fn stage_starts(sight: &Sight<'_>) -> Result<bool, GuestError> {
+    const STAGES: [&str; 2] = ["cloud-init.service", "cloud-init-network.service"];
+    let Some(units) = sight.units()? else { return Ok(true) };
+    let boot = units.started_with("cloud-init.target")?;
+    for stage in STAGES {
+        if boot.starts(stage)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Attest for CloudInit {
     fn attest(&self, sight: &Sight<'_>) -> Result<Option<String>, GuestError> {
         let Some(cloud) = sight.cloud()? else { return Ok(None) };
         if self.host_keys && !matches!(cloud.host_keys, HostKeys::Made { .. }) {
+            return Ok(None);
+        }
+        if self.host_keys && (remembers(cloud) || !stage_starts(sight)?) {
             return Ok(None);
         }
         match &cloud.runs {

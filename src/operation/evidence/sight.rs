@@ -16,6 +16,7 @@ pub struct Sight<'a> {
     units: OnceCell<Units<'a>>,
     boot: OnceCell<Boot>,
     cloud: OnceCell<Option<CloudInit>>,
+    network: OnceCell<Network>,
 }
 
 /// The value of a cell, made where it is empty.
@@ -33,8 +34,8 @@ fn once<T>(
 impl<'a> Sight<'a> {
     /// A guest with these files, of which nothing is read yet.
     pub fn new(files: &'a dyn Files, facts: &'a Facts) -> Self {
-        let (units, boot, cloud) = Default::default();
-        Self { files, facts, units, boot, cloud }
+        let (units, boot, cloud, network) = Default::default();
+        Self { files, facts, units, boot, cloud, network }
     }
 
     /// Its systemd units; `None` where another init system starts it.
@@ -94,8 +95,8 @@ impl<'a> Sight<'a> {
     ///
     /// # Errors
     /// The guest cannot be read.
-    pub fn network(&self) -> Result<Network, GuestError> {
-        self.with_boot(&mut |boot| network::read(self.files, boot))
+    pub fn network(&self) -> Result<&Network, GuestError> {
+        once(&self.network, || self.with_boot(&mut |boot| network::read(self.files, boot)))
     }
 
     /// What would make it ask for an address by DHCP; in words, why nothing could.

@@ -88,6 +88,17 @@ fn is_uninitialized(draft: &mut Draft<'_>, file: &Target) -> Result<bool, StepEr
 fn remove(draft: &mut Draft<'_>, at: &str) -> Result<(), StepError> {
     match draft.at(&path(at), false)? {
         Some(target) if target.kind == Some(Kind::File) => draft.remove(&target, &Kept::default()),
+        // A link to where the id is kept besides.
+        Some(link) if link.kind == Some(Kind::Symlink) => {
+            let main = file(draft, FILE)?.map(|it| it.path);
+            let Some(target) = draft.followed(link.clone())? else { return Ok(()) };
+            let is_other = Some(&target.path) != main.as_ref() && target.path != path(FILE);
+            if target.kind == Some(Kind::File) && is_other {
+                draft.remove(&target, &Kept::default())?;
+                draft.remove(&link, &Kept::default())?;
+            }
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

@@ -68,6 +68,15 @@ impl SshHostKeys {
 
     fn remove(draft: &mut Draft<'_>, key: &GuestPath) -> Result<(), StepError> {
         let Some(found) = draft.at(key, false)? else { return Ok(()) };
+        // What a link leads to is the key.
+        if found.kind == Some(Kind::Symlink)
+            && let Some(target) = draft.followed(found.clone())?
+            && target.kind == Some(Kind::File)
+            && draft.size(&target)? <= KEY_BYTES
+        {
+            draft.remove(&target, &Kept::default())?;
+            return draft.remove(&found, &Kept::default());
+        }
         let is_short = draft.size(&found)? <= KEY_BYTES;
         if found.kind != Some(Kind::File) || !is_short {
             if found.kind.is_some() {
@@ -84,6 +93,18 @@ impl SshHostKeys {
 
 impl Propose for SshHostKeys {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
+        // The usual ones, where they are links: what these lead to goes with them.
+        let folder = self.path.parent().unwrap_or_default();
+        if let Some(folder) = draft.at(&folder, true)?
+            && folder.kind == Some(Kind::Directory)
+        {
+            for child in draft.children(&folder)? {
+                let name = child.path.name().unwrap_or_default();
+                if child.kind == Some(Kind::Symlink) && name.starts_with(b"ssh_host_") {
+                    Self::remove(draft, &child.path)?;
+                }
+            }
+        }
         for file in self.files(draft)? {
             let content = draft.content(&file)?.unwrap_or_default();
             for line in content.split(|&byte| byte == b'\n') {
