@@ -211,7 +211,6 @@ impl Pending {
             gid: owned.gid,
             mtime,
             atime,
-            // A label for SELinux is to be found here, from the guest's own policy.
             xattrs: xattrs.clone(),
         };
         match &self.after {

@@ -113,17 +113,13 @@ impl<'a> Sight<'a> {
     ) -> Result<T, GuestError> {
         let starts = |name: &str| self.starts(name);
         let why;
-        let cloud = match self.cloud()? {
-            None | Some(CloudInit { runs: Runs::No { .. }, .. }) => Cloud::No,
-            Some(CloudInit { network: cloud_init::Network::Disabled(_), .. }) => Cloud::No,
-            Some(CloudInit { runs: Runs::NotKnown { at, reason }, .. }) => {
+        let cloud = match self.cloud()?.map(|it| (&it.runs, &it.network)) {
+            None | Some((Runs::No { .. }, _) | (_, cloud_init::Network::Disabled(_))) => Cloud::No,
+            Some((Runs::NotKnown { at, reason }, _)) => {
                 why = format!("{at}: {reason}");
                 Cloud::NotKnown(&why)
             }
-            Some(CloudInit { runs, network, .. }) => {
-                let cloud_init::Network::Renders { renderers, fixed } = network else {
-                    return read(network::Boot { starts: &starts, cloud: Cloud::No, kernel: None });
-                };
+            Some((runs, cloud_init::Network::Renders { renderers, fixed })) => {
                 let only_where = match runs {
                     Runs::WithSource(condition) => Some(condition.as_str()),
                     _ => None,
