@@ -11,6 +11,7 @@ pub(crate) mod sample;
 mod schema;
 mod seed;
 mod settings;
+mod stays;
 mod steps;
 mod traps;
 

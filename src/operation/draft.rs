@@ -57,6 +57,8 @@ pub struct Refused {
     pub path: GuestPath,
     /// Why.
     pub reason: String,
+    /// It is on the disk and was to be changed or taken away; what is only told, is not.
+    pub stays: bool,
 }
 
 /// A secret that a step found.
@@ -274,7 +276,11 @@ impl<'a> Draft<'a> {
 
     /// Notes that a path is left alone, and why.
     pub fn refuse(&mut self, path: &GuestPath, reason: impl Into<String>) {
-        let refused = Refused { by: self.by, path: path.clone(), reason: reason.into() };
+        self.refuse_as(path, reason.into(), false);
+    }
+
+    fn refuse_as(&mut self, path: &GuestPath, reason: String, stays: bool) {
+        let refused = Refused { by: self.by, path: path.clone(), reason, stays };
         let mine = self.refused.iter().filter(|it| it.by == self.by).count();
         if mine < REFUSALS && !self.refused.contains(&refused) {
             self.refused.push(refused);

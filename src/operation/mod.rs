@@ -16,7 +16,7 @@ mod content;
 pub mod crypt;
 mod draft;
 pub mod evidence;
-mod initramfs;
+pub(crate) mod initramfs;
 mod load;
 mod mode;
 mod moves;

@@ -1,12 +1,14 @@
 //! What has to come back at first boot: by what it does, or what is put in so that it does.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
 use super::{PlanOptions, labels, notes, way_in};
 use crate::guest::{Family, Guest};
 use crate::operation::evidence::Sight;
-use crate::operation::{Comes, ComesBack, Draft, Operation, StepError};
+use crate::operation::{Class, Comes, ComesBack, Draft, Operation, Refused, StepError};
 
 /// What is done where nothing in a guest makes anew what an operation takes away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +119,7 @@ pub(super) fn work_out(
     let all: Vec<(usize, &ComesBack)> = runs
         .flat_map(|(at, (operation, _))| operation.comes_back.iter().map(move |it| (at, it)))
         .collect();
+    let kept = kept(draft, operations);
     let mut sight = Sight::new(&*draft, &guest.facts);
     let looked: Vec<_> = all.iter().map(|(_, it)| it.look(&sight)).collect();
     let mut added = vec![None; all.len()];
@@ -156,16 +159,33 @@ pub(super) fn work_out(
             }
             Err(error) => Comeback::Unknown(error.to_string()),
         };
+        let comes = match kept.get(&at) {
+            Some(words) if !thing.informs => Comeback::Missing(words.clone()),
+            _ => comes,
+        };
         let what = thing.what.clone();
         found.push(Found { what, by: Some(at), informs: thing.informs, comes });
     }
     if guest.facts.family == Family::Linux {
         let comes = way_in::look(&sight, options.now);
         found.push(Found::of_all(Return::WAY_IN, comes));
-        found.extend(notes::read(&sight));
+        found.extend(notes::read(&sight, &guest.tree));
     }
     found.extend(labels::give(draft).map_err(Failed::Guest)?);
     Ok(found)
+}
+
+/// What an operation was to take away and did not, in words, by the operation's place in the run:
+/// what makes such a thing anew finds the old one.
+fn kept(draft: &Draft<'_>, operations: &[&Operation]) -> BTreeMap<usize, String> {
+    let mut kept = BTreeMap::new();
+    for Refused { by, path, reason, .. } in draft.refused().iter().filter(|it| it.stays) {
+        if operations.get(*by).is_some_and(|it| it.class == Class::Identity) {
+            let words = format!("{path} stays as it is in every clone: {reason}");
+            kept.entry(*by).or_insert(words);
+        }
+    }
+    kept
 }
 
 /// Puts the means in, where there are any for this guest; what that is, for the report.

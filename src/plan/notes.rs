@@ -2,9 +2,11 @@
 //! built on, what cloud-init finds of earlier runs, and names that are made of the old machine id.
 
 use super::first_boot::{Comeback, Found};
+use crate::fs::Kind;
 use crate::guest::cloud_init::Leftover;
-use crate::guest::{Files, GuestError, MachineId};
+use crate::guest::{Files, GuestError, Init, MachineId, Tree};
 use crate::operation::evidence::Sight;
+use crate::operation::initramfs;
 use crate::path::GuestPath;
 
 /// How many notes of a kind are told one by one.
@@ -28,13 +30,25 @@ const TOKENS: [&str; 3] =
 /// A machine id's length, in hexadecimal digits.
 const ID_DIGITS: usize = 32;
 
-/// All notes of a guest.
-pub(super) fn read(sight: &Sight<'_>) -> Vec<Found> {
+/// Where each initramfs is, and directories that are named after the machine with one in them.
+const BOOT_FILES: [&str; 3] = ["/boot", "/boot/efi", "/efi"];
+
+/// How many directories are listed for them.
+const MOST_DIRECTORIES: usize = 256;
+
+/// How many are looked into; and how much is unpacked of all of them, in bytes: an initramfs is
+/// sorted, and what is looked for stands near its begin.
+const MOST_INITRAMFS: usize = 32;
+const UNPACKED: u64 = 64 << 20;
+
+/// All notes of a guest that has this tree in its image.
+pub(super) fn read(sight: &Sight<'_>, tree: &Tree) -> Vec<Found> {
     let mut found = Vec::new();
-    let parts: [(&str, Result<Vec<String>, GuestError>); 3] = [
+    let parts: [(&str, Result<Vec<String>, GuestError>); 4] = [
         ("network settings", pins(sight)),
         ("cloud-init", leftovers(sight)),
         ("machine id", named_by_id(sight)),
+        ("machine id", initramfs_ids(sight, tree)),
     ];
     for (what, lines) in parts {
         match lines {
@@ -92,6 +106,71 @@ fn named_by_id(sight: &Sight<'_>) -> Result<Vec<String>, GuestError> {
         lines.truncate(1);
     }
     Ok(lines)
+}
+
+/// Each initramfs that carries a machine id: systemd in it takes that for the machine's, so that its
+/// journal and its DHCP client's identifier are alike in all clones.
+fn initramfs_ids(sight: &Sight<'_>, tree: &Tree) -> Result<Vec<String>, GuestError> {
+    let mut lines = Vec::new();
+    if sight.facts.init != Some(Init::Systemd) {
+        return Ok(lines);
+    }
+    let mut left = UNPACKED;
+    for path in boot_files(sight.files)?.into_iter().take(MOST_INITRAMFS) {
+        // One that the run puts there is for whoever made it to know.
+        let (Some(there), Some(place)) = (sight.files.follow(&path)?, tree.follow(&path)?) else {
+            continue;
+        };
+        let failed = |source| GuestError::Fs { path: path.clone(), source };
+        let mut head = [0; 8];
+        if there.kind != Kind::File || place.stat().map_err(failed)?.kind != Kind::File {
+            continue;
+        }
+        let read = place.fs().read_at(place.node, 0, &mut head).map_err(failed)?;
+        if !initramfs::is_one(path.name().unwrap_or_default(), &head[..read.min(head.len())]) {
+            continue;
+        }
+        match initramfs::has_machine_id(&mut place.reader(), &mut left) {
+            Ok(false) => {}
+            Ok(true) => lines.push(format!(
+                "{path}: it carries the machine id of the build, which is used until the root \
+                 filesystem is mounted; the guest makes it anew with 'dracut --force'"
+            )),
+            Err(why) => lines.push(format!("{path}: not searched for a machine id: {why}")),
+        }
+    }
+    Ok(lines)
+}
+
+/// What may be an initramfs: `NAME` and `TOKEN/VERSION/NAME` of the boot files' directories
+/// (kernel-install(8)).
+fn boot_files(files: &dyn Files) -> Result<Vec<GuestPath>, GuestError> {
+    let mut found = Vec::new();
+    let mut ahead: Vec<(GuestPath, usize)> =
+        BOOT_FILES.iter().filter_map(|it| it.parse().ok()).map(|it| (it, 0)).collect();
+    let mut listed = 0;
+    while let Some((dir, depth)) = ahead.pop().filter(|_| listed < MOST_DIRECTORIES) {
+        listed += 1;
+        for (name, kind) in files.names(&dir)? {
+            let is_init = memchr::memmem::find(&name, b"init").is_some();
+            match kind {
+                Kind::Directory if depth < 2 && !is_boot_loader(&name) => {
+                    ahead.push((dir.join(&name), depth + 1));
+                }
+                Kind::File if is_init => found.push(dir.join(&name)),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Whether it is a boot loader's own directory, which has no initramfs.
+fn is_boot_loader(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with(b"grub") || [b"efi".as_slice(), b"loader", b"extlinux"].contains(&&*name)
 }
 
 /// The longest such file.

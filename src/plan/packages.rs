@@ -45,7 +45,8 @@ pub(super) fn keep(
              same"
         );
         for &by in &proposal.by {
-            refused.push(Refused { by, path: proposal.path.clone(), reason: reason.clone() });
+            let (path, reason) = (proposal.path.clone(), reason.clone());
+            refused.push(Refused { by, path, reason, stays: true });
         }
         false
     });

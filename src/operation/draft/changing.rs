@@ -198,7 +198,7 @@ impl Draft<'_> {
                 match survey(&original.place)? {
                     Ok(survey) => original.survey = Some(survey),
                     Err(reason) => {
-                        self.refuse(&target.path, reason);
+                        self.refuse_as(&target.path, reason, true);
                         return Ok(None);
                     }
                 }
@@ -207,12 +207,12 @@ impl Draft<'_> {
         }
         let Some(place) = target.place.clone() else { return Ok(Some(None)) };
         if let Some(reason) = (self.read_only)(&target.volume) {
-            self.refuse(&target.path, reason);
+            self.refuse_as(&target.path, reason, true);
             return Ok(None);
         }
         let stat: Stat = place.stat().map_err(|error| StepError::Fs(target.path.clone(), error))?;
         if let Some(reason) = before::obstacle(&stat) {
-            self.refuse(&target.path, reason);
+            self.refuse_as(&target.path, reason.into(), true);
             return Ok(None);
         }
         let mut original = Original { place, stat, survey: None };
@@ -220,7 +220,7 @@ impl Draft<'_> {
             match survey(&original.place)? {
                 Ok(survey) => original.survey = Some(survey),
                 Err(reason) => {
-                    self.refuse(&target.path, reason);
+                    self.refuse_as(&target.path, reason, true);
                     return Ok(None);
                 }
             }

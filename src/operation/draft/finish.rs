@@ -92,7 +92,8 @@ impl Draft<'_> {
                 Some(other) => {
                     let reason = format!("the same file as {}, which is to differ", other.path);
                     for by in proposal.by {
-                        refused.push(Refused { by, path: path.clone(), reason: reason.clone() });
+                        let (path, reason) = (path.clone(), reason.clone());
+                        refused.push(Refused { by, path, reason, stays: true });
                     }
                 }
                 None => {

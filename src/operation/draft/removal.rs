@@ -250,6 +250,7 @@ pub(super) fn once(
                     by,
                     path: proposal.path.clone(),
                     reason: reason.clone(),
+                    stays: false,
                 }));
             }
         }

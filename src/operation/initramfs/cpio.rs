@@ -1,9 +1,10 @@
 //! A cpio archive of the kind that the kernel unpacks ("newc", with and without checksums).
 
 use std::io::{self, BufRead as _, Read as _};
+use std::ops::ControlFlow;
 
-use super::Seen;
 use super::input::{Input, spend};
+use super::{Seen, Visit};
 
 /// A header: six bytes that say what it is, and thirteen numbers of eight hexadecimal digits.
 const HEADER: usize = 110;
@@ -16,12 +17,15 @@ const LONGEST_NAME: u32 = 4096;
 
 const LAST: &[u8] = b"TRAILER!!!";
 
-/// Shows what is in an archive, up to its last entry. `left` is how much may still be unpacked.
+/// Shows what is in an archive, up to its last entry or to where the visitor has enough. `left` is how much may still be unpacked.
 pub(super) fn archive(
     input: &mut Input<'_>,
     left: &mut u64,
-    visit: &mut dyn FnMut(Seen<'_>),
-) -> io::Result<()> {
+    visit: Visit<'_>,
+) -> io::Result<ControlFlow<()>> {
+    if visit(Seen::Archive).is_break() {
+        return Ok(ControlFlow::Break(()));
+    }
     loop {
         let mut header = [0; HEADER];
         if !matches!(input.peek(6)?, b"070701" | b"070702") {
@@ -42,9 +46,11 @@ pub(super) fn archive(
         padding(input)?;
         spend(left, HEADER + path.len())?;
         if path == LAST {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
-        visit(Seen::Name(&path));
+        if visit(Seen::Name(&path)).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         let mut rest = content as usize;
         while rest > 0 {
             let next = input.fill_buf()?;
@@ -52,7 +58,9 @@ pub(super) fn archive(
                 return Err(wrong("a cpio archive ends too early"));
             }
             let len = next.len().min(rest);
-            visit(Seen::Piece(&next[..len]));
+            if visit(Seen::Piece(&next[..len])).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             input.consume(len);
             spend(left, len)?;
             rest -= len;

@@ -4,6 +4,7 @@
 //! It is read as a stream: what is held of it is a packer's window and two buffers.
 
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 
 use lzma_rust2::{LzmaReader, XzReader};
 use ruzstd::decoding::StreamingDecoder;
@@ -16,6 +17,9 @@ use crate::path::escape;
 mod cpio;
 mod input;
 mod lz4;
+mod machine_id;
+
+pub(crate) use self::machine_id::has_machine_id;
 
 /// How much may be unpacked of all that one guest has; a system that boots has less memory to
 /// unpack one of them into.
@@ -24,14 +28,19 @@ pub(super) const UNPACKED: u64 = 4 << 30;
 /// The largest window of a packer: that of `xz -9`, the largest that is usual.
 const WINDOW: u64 = 64 << 20;
 
-/// A name or a piece of what a file holds, in the order that the archives have them.
+/// What is in an initramfs, in the order that its archives have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen<'a> {
+    /// Another archive begins.
+    Archive,
     /// An object's path.
     Name(&'a [u8]),
     /// More of its content, or of a symlink's target.
     Piece(&'a [u8]),
 }
+
+/// What is shown to; it says whether there is more to look at.
+type Visit<'a> = &'a mut dyn FnMut(Seen<'_>) -> ControlFlow<()>;
 
 /// What a packed part begins with.
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
@@ -43,20 +52,27 @@ const CPIO: &[u8] = b"07070";
 const OTHERS: &[(&[u8], &str)] = &[(b"BZh", "bzip2"), (b"\x89LZO", "lzop")];
 
 /// Whether a file may be an initramfs, by its name and its first bytes.
-pub(super) fn is_one(name: &[u8], head: &[u8]) -> bool {
+pub(crate) fn is_one(name: &[u8], head: &[u8]) -> bool {
     let heads = [CPIO, &gzip::MAGIC, ZSTD, XZ, LZMA, LZ4];
     escape(name).to_ascii_lowercase().contains("init")
         && heads.into_iter().chain(OTHERS.iter().map(|it| it.0)).any(|it| head.starts_with(it))
 }
 
-/// Shows all that is in it. `left` is how much more may be unpacked.
+/// A name without the `./` or `/` before it.
+pub(super) fn bare(name: &[u8]) -> &[u8] {
+    let rest = name.strip_prefix(b".").unwrap_or(name);
+    rest.strip_prefix(b"/").unwrap_or(name)
+}
+
+/// Shows all that is in it, or what comes before the visitor has enough. `left` is how much more may
+/// be unpacked.
 ///
 /// # Errors
 /// Why not all of it was shown, in words that go on from its name.
 pub(super) fn look_into(
     source: &mut dyn Read,
     left: &mut u64,
-    visit: &mut dyn FnMut(Seen<'_>),
+    visit: Visit<'_>,
 ) -> Result<(), String> {
     let mut input = Input::new(source);
     loop {
@@ -75,10 +91,13 @@ pub(super) fn look_into(
         } else {
             packed(&head, &mut input, left, visit)
         };
-        shown.map_err(|error| match error.kind() {
+        let shown = shown.map_err(|error| match error.kind() {
             io::ErrorKind::QuotaExceeded => error.to_string(),
             _ => format!("what begins at byte {at} of it cannot be read: {error}"),
         })?;
+        if shown.is_break() {
+            return Ok(());
+        }
     }
 }
 
@@ -91,8 +110,8 @@ fn packed(
     head: &[u8],
     input: &mut Input<'_>,
     left: &mut u64,
-    visit: &mut dyn FnMut(Seen<'_>),
-) -> io::Result<()> {
+    visit: Visit<'_>,
+) -> io::Result<ControlFlow<()>> {
     if head.starts_with(&gzip::MAGIC) {
         return archives(&mut Member::new(input)?, left, visit);
     }
@@ -104,10 +123,10 @@ fn packed(
         archives(&mut XzReader::new_mem_limit(input, false, kb), left, visit)
     } else if head.starts_with(LZMA) {
         let mut decoder = LzmaReader::new_mem_limit(&mut *input, kb, None)?;
-        archives(&mut decoder, left, visit)?;
+        let shown = archives(&mut decoder, left, visit)?;
         let (_, unused) = decoder.into_parts();
         input.give_back(&unused);
-        Ok(())
+        Ok(shown)
     } else if head.starts_with(LZ4) {
         archives(&mut Lz4::new(input)?, left, visit)
     } else {
@@ -119,15 +138,17 @@ fn packed(
 fn archives(
     source: &mut dyn Read,
     left: &mut u64,
-    visit: &mut dyn FnMut(Seen<'_>),
-) -> io::Result<()> {
+    visit: Visit<'_>,
+) -> io::Result<ControlFlow<()>> {
     let mut input = Input::new(source);
     loop {
         input.skip_zeros(left)?;
         if input.peek(1)?.is_empty() {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
-        cpio::archive(&mut input, left, visit)?;
+        if cpio::archive(&mut input, left, visit)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
 }
 
@@ -136,7 +157,7 @@ mod tests {
     use super::*;
 
     /// An entry of a cpio archive.
-    fn entry(name: &str, content: &[u8]) -> Vec<u8> {
+    pub(super) fn entry(name: &str, content: &[u8]) -> Vec<u8> {
         let mut entry = b"070701".to_vec();
         for number in 0..13 {
             let value = match number {
@@ -154,7 +175,7 @@ mod tests {
         entry
     }
 
-    fn gzip(content: &[u8]) -> Vec<u8> {
+    pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
         let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
         packed.extend(miniz_oxide::deflate::compress_to_vec(content, 6));
         let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(content);
@@ -165,9 +186,13 @@ mod tests {
 
     fn shown(bytes: &[u8], mut left: u64) -> (Vec<String>, usize, Result<(), String>) {
         let (mut names, mut longest) = (Vec::new(), 0);
-        let result = look_into(&mut &*bytes, &mut left, &mut |seen| match seen {
-            Seen::Name(name) => names.push(escape(name)),
-            Seen::Piece(piece) => longest = longest.max(piece.len()),
+        let result = look_into(&mut &*bytes, &mut left, &mut |seen| {
+            match seen {
+                Seen::Archive => {}
+                Seen::Name(name) => names.push(escape(name)),
+                Seen::Piece(piece) => longest = longest.max(piece.len()),
+            }
+            ControlFlow::Continue(())
         });
         (names, longest, result)
     }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::ops::ControlFlow;
 
-use crate::operation::initramfs::{Seen, look_into};
+use crate::operation::initramfs::{Seen, bare, look_into};
 use crate::operation::uuid::Finder;
 use crate::path::escape;
 
@@ -50,21 +51,20 @@ impl<'a> Packed<'a> {
 
     /// Reads it; `left` is how much may still be unpacked.
     pub(super) fn look_into(mut self, source: &mut dyn Read, left: &mut u64) -> Inside {
-        let read = look_into(source, left, &mut |seen| match seen {
-            Seen::Name(name) => {
-                let bare = name.strip_prefix(b".").unwrap_or(name);
-                self.name = bare.strip_prefix(b"/").unwrap_or(name).to_vec();
-                self.kept.clear();
-                let mut found = BTreeSet::new();
-                // dracut and systemd have files that are named after a device.
-                self.finder.in_piece(&mut Vec::new(), name, &mut found);
-                self.found(found);
+        let read = look_into(source, left, &mut |seen| {
+            let mut found = BTreeSet::new();
+            match seen {
+                Seen::Archive => {}
+                Seen::Name(name) => {
+                    self.name = bare(name).to_vec();
+                    self.kept.clear();
+                    // dracut and systemd have files that are named after a device.
+                    self.finder.in_piece(&mut Vec::new(), name, &mut found);
+                }
+                Seen::Piece(piece) => self.finder.in_piece(&mut self.kept, piece, &mut found),
             }
-            Seen::Piece(piece) => {
-                let mut found = BTreeSet::new();
-                self.finder.in_piece(&mut self.kept, piece, &mut found);
-                self.found(found);
-            }
+            self.found(found);
+            ControlFlow::Continue(())
         });
         self.inside.unread = read.err();
         // What the guest needs is told as that.
