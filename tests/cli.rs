@@ -1,12 +1,14 @@
 //! The program as a user runs it, on the image that the repository carries.
 
 mod boot_code;
+mod carried;
 mod customize;
 mod elsewhere;
 mod errors;
 mod exit_codes;
 mod initramfs;
 mod interrupted;
+mod labels;
 mod plans;
 mod printed;
 mod reports;

@@ -19,27 +19,42 @@ pub(super) fn give(draft: &mut Draft<'_>) -> Result<Vec<Found>, StepError> {
         (None, Some(why)) => tell(
             "labels",
             Comeback::Missing(format!(
-                "{without} new files have none ({}): {why}; --selinux-relabel has the guest label \
-                 them",
-                some(&without_paths, without)
+                "{} none ({}): {why}; --selinux-relabel has the guest label {}",
+                new_files(without),
+                some(&without_paths, without),
+                if without == 1 { "it" } else { "them" }
             )),
         ),
         (None, None) if given > 0 => {
-            let words = format!("{given} new files have those of the guest's policy");
+            let its = if given == 1 { "that" } else { "those" };
+            let words = format!("{} {its} of the guest's policy", new_files(given));
             tell("labels", Comeback::Made(words));
         }
         (None, None) => {}
     }
     if !signed.is_empty() {
-        let words = format!(
-            "the signatures of {} changed files no longer fit ({}): sign them anew, or a kernel that \
-             checks them refuses the files",
-            signed.len(),
-            some(&signed, signed.len() as u64)
-        );
+        let paths = some(&signed, signed.len() as u64);
+        let words = match signed.len() {
+            1 => format!(
+                "the signature of a changed file no longer fits ({paths}): sign it anew, or a \
+                 kernel that checks it refuses the file"
+            ),
+            many => format!(
+                "the signatures of {many} changed files no longer fit ({paths}): sign them anew, \
+                 or a kernel that checks them refuses the files"
+            ),
+        };
         tell("IMA/EVM", Comeback::Missing(words));
     }
     Ok(found)
+}
+
+/// So many, and the verb.
+fn new_files(number: u64) -> String {
+    match number {
+        1 => "1 new file has".to_owned(),
+        many => format!("{many} new files have"),
+    }
 }
 
 /// How many paths are named.

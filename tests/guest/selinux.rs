@@ -6,8 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sysprep_rs::fs::Kind;
@@ -17,58 +16,13 @@ use sysprep_rs::path::GuestPath;
 use super::memory::MemoryFs;
 use super::{path, single};
 use crate::support::random::{Random, rounds, seed};
-
-/// Every kind, and the word `matchpathcon -m` has for it.
-const KINDS: [(Kind, &str); 7] = [
-    (Kind::File, "file"),
-    (Kind::Directory, "dir"),
-    (Kind::Symlink, "link"),
-    (Kind::BlockDevice, "b"),
-    (Kind::CharDevice, "c"),
-    (Kind::Fifo, "pipe"),
-    (Kind::Socket, "sock"),
-];
-
-/// How many paths one `matchpathcon` is asked for: the longest of them fit a command line.
-const AT_ONCE: usize = 4000;
-
-/// What `matchpathcon` says of each path.
-fn matchpathcon(file_contexts: &Path, asked: &[(Kind, Vec<u8>)]) -> Vec<String> {
-    let mut answers = vec![String::new(); asked.len()];
-    for (kind, word) in KINDS {
-        let of: Vec<usize> = (0..asked.len()).filter(|&at| asked[at].0 == kind).collect();
-        for some in of.chunks(AT_ONCE) {
-            let path = std::env::var("PATH").unwrap_or_default();
-            let output = Command::new("matchpathcon")
-                .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-                .args(["-n", "-N", "-m", word, "-f"])
-                .arg(file_contexts)
-                .args(some.iter().map(|&at| OsStr::from_bytes(&asked[at].1)))
-                .output()
-                .expect("matchpathcon (package selinux-utils) cannot be run");
-            let errors = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success() && errors.is_empty(), "matchpathcon: {errors}");
-            let text = String::from_utf8(output.stdout).unwrap();
-            assert_eq!(text.lines().count(), some.len(), "a line for each path");
-            for (&at, line) in some.iter().zip(text.lines()) {
-                answers[at] = line.to_owned();
-            }
-        }
-    }
-    answers
-}
+use crate::support::selinux::{KINDS, debian, matchpathcon};
 
 /// Our answer, written as `matchpathcon` writes it.
 fn ours(contexts: &Contexts, kind: Kind, path: &[u8]) -> Result<String, String> {
     let path = GuestPath::from_bytes(path).unwrap();
     let label = contexts.label(&path, kind).map_err(|error| error.to_string())?;
     Ok(label.unwrap_or("<<none>>").to_owned())
-}
-
-/// The directory of the files of Debian's policy.
-fn debian() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/selinux-policy/etc/selinux/default/contexts/files")
 }
 
 /// A guest with the files of contexts of a host directory.
@@ -512,6 +466,14 @@ fn a_guest_without_a_policy_has_none_and_one_without_contexts_is_said() {
     assert_eq!(
         unusable(loaded),
         format!("{files}: not there, while the guest loads {dir}/policy/policy.33")
+    );
+    let other = "/etc/selinux/targeted/contexts/files/file_contexts";
+    assert!(
+        unusable(guest.clone().file(other, "/.* u:r:t\n")).ends_with(&format!(
+            "not there, while another policy is ({other}): /etc/selinux/config names one that is \
+             not installed"
+        )),
+        "another policy than the named one"
     );
     let compiled = guest.clone().file(format!("{files}.bin"), "compiled");
     assert!(unusable(compiled).contains("its compiled copy is not read"));

@@ -12,5 +12,6 @@ pub(crate) mod network_tools;
 pub(crate) mod oracle;
 pub(crate) mod random;
 pub(crate) mod recipe;
+pub(crate) mod selinux;
 pub(crate) mod snapshot;
 pub(crate) mod spec;

@@ -115,8 +115,27 @@ fn without_contexts(
             "{main}: not there, while the guest loads {}",
             dir.join(b"policy").join(name)
         )),
-        None => Ok(None),
+        None => match another(files, dir)? {
+            Some(there) => Err(format!(
+                "{main}: not there, while another policy is ({there}): /etc/selinux/config names \
+                 one that is not installed"
+            )),
+            None => Ok(None),
+        },
     }
+}
+
+/// The contexts of a policy that is installed and that the configuration does not name.
+fn another(files: &dyn Files, named: &GuestPath) -> Result<Option<GuestPath>, String> {
+    let all = path(b"/etc/selinux")?;
+    for (name, _) in files.names(&all).map_err(|error| error.to_string())? {
+        let dir = all.join(&name);
+        let main = dir.join(b"contexts").join(b"files").join(b"file_contexts");
+        if dir != *named && files.follow(&main).map_err(|error| error.to_string())?.is_some() {
+            return Ok(Some(main));
+        }
+    }
+    Ok(None)
 }
 
 fn path(bytes: &[u8]) -> Result<GuestPath, String> {

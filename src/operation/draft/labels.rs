@@ -1,8 +1,8 @@
 //! SELinux labels of what is made: those that the guest's own policy gives the paths.
 
-use super::pending::After;
-use super::{Draft, Pending};
-use crate::fs::{Kind, Xattr};
+use super::pending::{After, is_content};
+use super::{Draft, Owned, Pending};
+use crate::fs::{Kind, Stat, Xattr};
 use crate::guest::selinux::Policy;
 use crate::operation::step::StepError;
 use crate::path::GuestPath;
@@ -10,8 +10,11 @@ use crate::path::GuestPath;
 /// The attribute that holds a label, with a NUL at its end (SELinux's `XATTR_NAME_SELINUX`).
 const LABEL: &str = "security.selinux";
 
-/// Attributes that hold a signature or digest of a file (the kernel's IMA and EVM).
-const SIGNATURES: [&str; 2] = ["security.ima", "security.evm"];
+/// What holds a signature or digest of a file's content (the kernel's IMA).
+const CONTENT_SIGNATURE: &str = "security.ima";
+
+/// The same of its owner, mode and security attributes, that of the content included (EVM).
+const SIGNATURE: &str = "security.evm";
 
 /// How many paths are told one by one.
 const TOLD: usize = 20;
@@ -111,18 +114,41 @@ impl Draft<'_> {
         Ok(labels)
     }
 
-    /// Files that get other content and are signed.
+    /// Files that change in what is signed of them.
     fn signed(&self) -> Result<Vec<GuestPath>, StepError> {
         let mut signed = Vec::new();
         for (path, pending) in &self.pending {
-            let After::File { content: Some(_), .. } = &pending.after else { continue };
             let Some(original) = pending.object().filter(|it| it.stat.kind == Kind::File) else {
                 continue;
             };
-            let xattrs = original.place.xattrs().map_err(|it| StepError::Fs(path.clone(), it))?;
-            if xattrs.iter().any(|it| SIGNATURES.contains(&it.name.as_str())) {
-                signed.push(path.clone());
+            let (content, wiped) = match &pending.after {
+                After::File { content, .. } => (content.as_ref(), false),
+                After::Wiped { .. } => (None, true),
+                After::Same { .. } => (None, false),
+                _ => continue,
+            };
+            let Stat { mode, uid, gid, .. } = original.stat;
+            let other_owner = pending.after.owned() != Some(Owned { mode, uid, gid });
+            if !(content.is_some() || wiped || other_owner) {
+                continue;
             }
+            let failed = |error| StepError::Fs(path.clone(), error);
+            let xattrs = original.place.xattrs().map_err(failed)?;
+            let has = |name: &str| xattrs.iter().any(|it| it.name == name);
+            let (of_content, of_all) = (has(CONTENT_SIGNATURE), has(SIGNATURE));
+            if !(of_content || of_all) {
+                continue;
+            }
+            let same = match content {
+                Some(content) => {
+                    pending.keeps() && is_content(original, content).map_err(failed)?
+                }
+                None => !wiped,
+            };
+            if same && !(of_all && other_owner) {
+                continue;
+            }
+            signed.push(path.clone());
         }
         Ok(signed)
     }

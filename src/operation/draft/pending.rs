@@ -368,7 +368,7 @@ impl Pending {
 }
 
 /// Whether a file holds exactly this.
-fn is_content(original: &Original, content: &Content) -> Result<bool, FsError> {
+pub(super) fn is_content(original: &Original, content: &Content) -> Result<bool, FsError> {
     let Original { place, stat, .. } = original;
     Ok(stat.size == content.len()
         && before::of_content(&**place.fs(), place.node, stat.size)? == content.digest())

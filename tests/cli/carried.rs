@@ -1,0 +1,108 @@
+//! The carried image's Debian as one ext4 filesystem, changed before it is looked at.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sysprep_rs::fs::Kind;
+use sysprep_rs::fs::ext4::DRIVER;
+use sysprep_rs::path::GuestPath;
+
+use super::{Place, root_filesystem};
+use crate::support::debugfs;
+use crate::support::disk::Disk;
+use crate::support::oracle::e2fsck_clean;
+use crate::support::snapshot::{Snapshot, of_fs};
+use crate::support::spec::path;
+
+/// What a file that goes has for its content.
+pub(super) const GONE: &str = "\0gone";
+
+/// A folder with the filesystem in it.
+pub(super) struct Carried {
+    pub(super) place: Place,
+    pub(super) image: PathBuf,
+}
+
+/// The name of the filesystem's file.
+pub(super) const ROOT: &str = "root.ext4";
+
+impl Carried {
+    /// The guest with these files, which are root's: a content, `-> target` for a symlink, or
+    /// [`GONE`]; one that ends with a slash is a directory.
+    pub(super) fn with(files: &[(&str, &str)]) -> Self {
+        let place = Place::new();
+        let image = root_filesystem(&place, &place.image(), "qcow2");
+        assert_eq!(image, place.path(ROOT));
+        let carried = Self { place, image };
+        carried.change(files);
+        carried
+    }
+
+    /// Changes these files, too.
+    pub(super) fn change(&self, files: &[(&str, &str)]) {
+        let mut there = self.tree();
+        let hosts = self.place.path("files");
+        fs::create_dir_all(&hosts).unwrap();
+        let mut commands: Vec<Vec<u8>> = Vec::new();
+        for (number, (at, content)) in files.iter().enumerate() {
+            let at = path(at);
+            let dir = at.parent().unwrap();
+            make(&dir, &mut there, &mut commands);
+            commands.push(format!("cd \"{dir}\"").into_bytes());
+            let name = String::from_utf8(at.name().unwrap().to_vec()).unwrap();
+            if there.remove(&at).is_some() {
+                commands.push(format!("rm \"{name}\"").into_bytes());
+            }
+            if *content == GONE {
+                continue;
+            }
+            if let Some(target) = content.strip_prefix("-> ") {
+                commands.push(format!("symlink \"{name}\" \"{target}\"").into_bytes());
+                continue;
+            }
+            let host = hosts.join(number.to_string());
+            fs::write(&host, content).unwrap();
+            commands.push(format!("write {} \"{name}\"", host.display()).into_bytes());
+            // A program is not told from a text by what it holds here.
+            let mode = if content.is_empty() { "0100755" } else { "0100644" };
+            for (field, value) in [("mode", mode), ("uid", "0"), ("gid", "0")] {
+                commands.push(format!("sif \"{name}\" {field} {value}").into_bytes());
+            }
+        }
+        self.script(commands);
+    }
+
+    /// Has debugfs do this, and e2fsck find it clean.
+    pub(super) fn script(&self, commands: Vec<Vec<u8>>) {
+        debugfs::script(&self.image, true, &commands);
+        e2fsck_clean(&self.image);
+    }
+
+    /// The tree as it is now.
+    pub(super) fn tree(&self) -> Snapshot {
+        tree(&self.image)
+    }
+
+    /// The image's bytes.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.image).unwrap()
+    }
+}
+
+/// The tree of an ext4 filesystem in a file.
+pub(super) fn tree(image: &Path) -> Snapshot {
+    of_fs(&*(DRIVER.open)(Arc::new(Disk::from_file(image))).unwrap()).unwrap()
+}
+
+fn make(dir: &GuestPath, there: &mut Snapshot, commands: &mut Vec<Vec<u8>>) {
+    let at = there.get(dir).map(|it| it.kind);
+    assert!(matches!(at, None | Some(Some(Kind::Directory))), "{dir} is no directory");
+    if at.is_none() {
+        let above = dir.parent().unwrap();
+        make(&above, there, commands);
+        commands.push(format!("mkdir \"{dir}\"").into_bytes());
+        let like = there[&above].clone();
+        there.insert(dir.clone(), like);
+    }
+}
