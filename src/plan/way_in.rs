@@ -40,7 +40,7 @@ pub(super) fn look(sight: &Sight<'_>, now: Timestamp) -> Comeback {
 
 fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
     let today = now.seconds.div_euclid(DAY);
-    let WaysIn { ways, mut notes, .. } =
+    let WaysIn { ways, mut notes, rules, .. } =
         WaysIn::read(sight.files, sight.facts, sight.cloud()?, today)?;
     let ssh = match ways.iter().any(WayIn::is_ssh) {
         true => ssh_starts(sight)?,
@@ -64,11 +64,13 @@ fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
     let ways: Vec<&WayIn> = ways.iter().filter(|it| starts(it) != Some(false)).collect();
     let (sure, unsure): (Vec<&WayIn>, Vec<&WayIn>) =
         ways.into_iter().partition(|it| it.is_sure() && starts(it) == Some(true));
+    // They hold for whoever else is let in, and seldom shut everybody out.
+    let rules: String = rules.iter().take(REASONS).map(|it| format!("; {it}")).collect();
     if !sure.is_empty() {
-        return Ok(Comeback::Made(list(&sure)));
+        return Ok(Comeback::Made(list(&sure) + &rules));
     }
     if !unsure.is_empty() {
-        return Ok(Comeback::Unknown(list(&unsure)));
+        return Ok(Comeback::Unknown(list(&unsure) + &rules));
     }
     notes.truncate(REASONS);
     let why = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };

@@ -50,6 +50,13 @@ const CONFIGS: &[(&str, &[(&str, &str)])] = &[
     ("AuthenticationMethods publickey,password publickey,keyboard-interactive:pam\n", &[]),
     ("Match User eve\nAuthenticationMethods password\nAuthorizedKeysFile %h/k\n", &[]),
     ("Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin no\n", &[]),
+    ("ForceCommand internal-sftp -l INFO\nMatch User bob\nForceCommand none\n", &[]),
+    ("Match User eve\nForceCommand /bin/a \"b c\"\nChrootDirectory /srv/%u\n", &[]),
+    ("ChrootDirectory none\nRevokedKeys /etc/revoked\nMatch User bob\nRevokedKeys none\n", &[]),
+    ("PubkeyAcceptedKeyTypes rsa-sha2-256,rsa-sha2-512\n", &[]),
+    ("Match User bob\nPubkeyAcceptedAlgorithms ssh-ed25519\n", &[]),
+    ("ListenAddress 127.0.0.1\nListenAddress [::1]:2222\n", &[]),
+    ("ListenAddress 127.0.0.1\nListenAddress 0.0.0.0\n", &[]),
     (
         "Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin no\nUsePAM no\n",
         &[
@@ -205,6 +212,19 @@ fn its_configuration_says_what_sshd_itself_reads_of_it() {
         assert_eq!(ours.deny_users, values("denyusers"), "{told}");
         assert_eq!(ours.allow_groups, values("allowgroups"), "{told}");
         assert_eq!(ours.deny_groups, values("denygroups"), "{told}");
+        let one = |key: &str| Some(values(key).join(" ")).filter(|it| it != "none");
+        assert_eq!(
+            ours.force_command.clone().map(|it| it.replace('"', "")),
+            one("forcecommand").map(|it| it.replace('"', "")),
+            "{told}"
+        );
+        assert_eq!(ours.chroot, one("chrootdirectory"), "{told}");
+        assert_eq!(ours.revoked_keys, one("revokedkeys"), "{told}");
+        if let Some(list) = &ours.key_algorithms {
+            assert_eq!(Some(list), one("pubkeyacceptedalgorithms").as_ref(), "{told}");
+        }
+        let own = |it: &String| it.starts_with("127.") || it.starts_with("[::1]");
+        assert_eq!(config.listens_to_itself(), values("listenaddress").iter().all(own), "{told}");
         let mut methods = values("authenticationmethods");
         methods.retain(|it| it != "any");
         assert_eq!(ours.methods, methods, "{told}");

@@ -141,6 +141,18 @@ fn sshd_lets_in_whom_its_settings_name() {
         ("AuthenticationMethods publickey,password\n", "bob:key+password"),
         ("AuthenticationMethods publickey,hostbased\n", ""),
         ("AuthenticationMethods publickey\n", "bob:key1"),
+        ("ForceCommand internal-sftp\n", ""),
+        ("ForceCommand /usr/bin/menu\n", "bob:key1? bob:ssh?"),
+        ("ForceCommand none\nChrootDirectory none\n", "bob:key1 bob:ssh"),
+        ("Match User bob\nChrootDirectory /srv\n", "bob:key1? bob:ssh?"),
+        ("RevokedKeys /etc/shadow\n", "bob:key1? bob:ssh"),
+        ("RevokedKeys /etc/missing\n", "bob:ssh"),
+        ("PubkeyAcceptedAlgorithms ssh-ed25519,rsa-sha2-512\n", "bob:key1 bob:ssh"),
+        ("PubkeyAcceptedAlgorithms rsa-sha2-*\n", "bob:ssh"),
+        ("PubkeyAcceptedKeyTypes -ssh-ed25519*\n", "bob:ssh"),
+        ("PubkeyAcceptedAlgorithms +ssh-rsa\n", "bob:key1 bob:ssh"),
+        ("ListenAddress 127.0.0.1\n", "bob:key1? bob:ssh?"),
+        ("ListenAddress 127.0.0.1\nListenAddress 10.1.1.1\n", "bob:key1 bob:ssh"),
     ] {
         assert_eq!(
             strip(&with(config)).split_whitespace().collect::<Vec<_>>(),
@@ -326,9 +338,14 @@ fn what_cloud_init_gives_and_takes_counts() {
 fn what_is_not_looked_into_is_said() {
     let fs = guest("*::", "*::")
         .file("/etc/nsswitch.conf", "passwd: files systemd sss [NOTFOUND=return] ldap\n")
-        .file("/etc/pam.d/sshd", "account required pam_access.so\n");
-    let notes = read(fs).notes.join("\n");
-    assert!(notes.contains("accounts from sss, ldap") && notes.contains("pam_access"), "{notes}");
+        .file("/etc/pam.d/sshd", "account required pam_access.so\n")
+        .file("/etc/security/access.conf", "# nothing\n");
+    let found = read(fs.clone());
+    let notes = found.notes.join("\n");
+    assert!(notes.contains("accounts from sss, ldap"), "{notes}");
+    assert!(found.rules.is_empty(), "without rules pam_access lets everybody in: {found:?}");
+    let found = read(fs.file("/etc/security/access.conf", "-:ALL:ALL\n"));
+    assert_eq!(found.rules, ["/etc/pam.d/sshd: what pam_access decides is not known here"]);
     let began = std::time::Instant::now();
     let circle = "Include /etc/ssh/sshd_config /etc/ssh/sshd_config\n";
     let mut passwd = String::new();

@@ -352,6 +352,13 @@ fn a_console_that_does_not_start_lets_nobody_in() {
     };
     let found = way_in(&[]);
     assert!(matches!(found.as_slice(), [Comeback::Made(_)]), "{found:?}");
+    let rules = way_in(&[
+        ("/etc/pam.d/login", "account required pam_access.so\n"),
+        ("/etc/security/access.conf", "-:ALL EXCEPT admin:ALL\n"),
+    ]);
+    let words = "root with its password, at a console; /etc/pam.d/login: what pam_access decides is \
+                 not known here";
+    assert_eq!(rules, made(words));
     let found = way_in(&[("/etc/systemd/system/getty.target", "-> /dev/null")]);
     assert!(matches!(found.as_slice(), [Comeback::Missing(_)]), "{found:?}");
 }

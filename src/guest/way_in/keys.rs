@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::accounts::{Groups, Login};
-use super::text;
+use super::{text, wildcard};
 use crate::guest::{Files, GuestError};
 use crate::path::GuestPath;
 
@@ -30,10 +30,13 @@ pub(super) struct Keys {
     pub(super) forced: usize,
     /// Authorities whose certificates are taken.
     pub(super) authorities: usize,
+    /// Keys of a type that the server does not take.
+    pub(super) refused: usize,
 }
 
-/// Counts the keys of a file; `today` in days since 1970.
-pub(super) fn parse(content: &[u8], today: i64) -> Keys {
+/// Counts the keys of a file; `today` in days since 1970, `algorithms` what the server is told to take
+/// (`PubkeyAcceptedAlgorithms`).
+pub(super) fn parse(content: &[u8], today: i64, algorithms: Option<&str>) -> Keys {
     let mut keys = Keys::default();
     for line in String::from_utf8_lossy(content).lines() {
         let line = line.trim();
@@ -55,8 +58,11 @@ pub(super) fn parse(content: &[u8], today: i64) -> Keys {
         if expired {
             continue;
         }
+        let name = rest.split([' ', '\t']).next().unwrap_or_default();
         if has("cert-authority") {
             keys.authorities += 1;
+        } else if !algorithms.is_none_or(|it| is_taken(name, it)) {
+            keys.refused += 1;
         } else if has("command") {
             keys.forced += 1;
         } else {
@@ -65,6 +71,22 @@ pub(super) fn parse(content: &[u8], today: i64) -> Keys {
         }
     }
     keys
+}
+
+/// Whether a server takes keys of a type: one that is told a list, or what to add to its own, to take
+/// from it, or to prefer (`+`, `-`, `^`).
+fn is_taken(name: &str, algorithms: &str) -> bool {
+    // Its own list has no SHA-1.
+    let (own, other): (&[&str], &[&str]) = match name {
+        "ssh-rsa" => (&["rsa-sha2-256", "rsa-sha2-512"], &["ssh-rsa"]),
+        _ => (&[name], &[]),
+    };
+    let listed = |list: &str, name: &&str| wildcard::list_matches(list, name);
+    match algorithms.split_at_checked(1) {
+        Some(("+" | "^", _)) => true,
+        Some(("-", list)) => own.iter().any(|it| !listed(list, it)),
+        _ => own.iter().chain(other).any(|it| listed(algorithms, it)),
+    }
 }
 
 /// Whether a line begins with a key: its type, and what of base64 names the same type.
@@ -233,7 +255,7 @@ mod tests {
         let key =
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS";
         let keys = |line: String| {
-            let keys = parse(line.as_bytes(), 20_000);
+            let keys = parse(line.as_bytes(), 20_000, None);
             (keys.open, keys.forced, keys.authorities)
         };
         for (line, wanted) in [
@@ -254,6 +276,6 @@ mod tests {
         ] {
             assert_eq!(keys(line.clone()), wanted, "{line}");
         }
-        assert_eq!(parse(format!("from=\"*.x\" {key}").as_bytes(), 0).from, 1);
+        assert_eq!(parse(format!("from=\"*.x\" {key}").as_bytes(), 0, None).from, 1);
     }
 }

@@ -96,6 +96,8 @@ pub struct WaysIn {
     pub servers: Vec<GuestPath>,
     /// Why accounts that seem to be able to log in are not, and what was not looked into.
     pub notes: Vec<String>,
+    /// Rules of PAM's modules that may shut out whom all else lets in.
+    pub rules: Vec<String>,
 }
 
 impl WaysIn {
@@ -123,7 +125,7 @@ impl WaysIn {
         if closed {
             found.notes.push("/etc/nologin: nobody but root logs in".into());
         }
-        pam(files, &mut found.notes)?;
+        pam(files, &mut found)?;
         let mut looked = 0;
         for login in &accounts.logins {
             let Some(session) = session(files, login)? else { continue };
@@ -170,35 +172,58 @@ impl WaysIn {
     }
 }
 
-/// Modules of PAM that shut accounts out by rules of their own.
-fn pam(files: &dyn Files, notes: &mut Vec<String>) -> Result<(), GuestError> {
-    for service in [
-        "sshd",
-        "login",
-        "common-account",
-        "common-auth",
-        "system-auth",
-        "password-auth",
-        "base-account",
-    ] {
+/// PAM's files that a login goes through.
+const PAM: [&str; 7] = [
+    "sshd",
+    "login",
+    "common-account",
+    "common-auth",
+    "system-auth",
+    "password-auth",
+    "base-account",
+];
+
+/// Modules of PAM that shut accounts out by rules, and the file with the rules: what has none shuts
+/// nobody out.
+const RULES: [(&str, Option<&str>); 6] = [
+    ("pam_access", Some("/etc/security/access.conf")),
+    ("pam_time", Some("/etc/security/time.conf")),
+    ("pam_listfile", None),
+    ("pam_succeed_if", None),
+    ("pam_google_authenticator", None),
+    ("pam_oath", None),
+];
+
+/// Modules of PAM that know accounts that are not in the guest's files.
+const ELSEWHERE: [&str; 2] = ["pam_sss", "pam_ldap"];
+
+fn pam(files: &dyn Files, found: &mut WaysIn) -> Result<(), GuestError> {
+    for service in PAM {
         let at = text::path("/etc/pam.d").join(service.as_bytes());
         for line in text::lines(files, &at, &mut Vec::new())? {
             if line.starts_with('#') {
                 continue;
             }
-            for module in [
-                "pam_access",
-                "pam_listfile",
-                "pam_succeed_if",
-                "pam_time",
-                "pam_google_authenticator",
-                "pam_sss",
-                "pam_ldap",
-            ] {
+            for (module, rules) in RULES {
                 // Red Hat's files let system accounts pass with it, and shut nobody out.
                 let harmless = module == "pam_succeed_if" && line.contains("quiet");
-                if line.contains(module) && !harmless {
-                    notes.push(format!("{at}: what {module} decides is not known here"));
+                if !line.contains(module) || harmless {
+                    continue;
+                }
+                let has_rules = match rules.filter(|_| !line.contains("file=")) {
+                    Some(rules) => text::lines(files, &text::path(rules), &mut Vec::new())?
+                        .iter()
+                        .any(|it| !it.is_empty() && !it.starts_with('#')),
+                    None => true,
+                };
+                let words = format!("{at}: what {module} decides is not known here");
+                if has_rules && !found.rules.contains(&words) {
+                    found.rules.push(words);
+                }
+            }
+            for module in ELSEWHERE {
+                if line.contains(module) {
+                    found.notes.push(format!("{at}: whom {module} knows is not known here"));
                 }
             }
         }

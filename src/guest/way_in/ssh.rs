@@ -5,8 +5,9 @@ use super::keys::{self, Trust};
 use super::sshd_config::{Effective, SshdConfig, Who};
 use super::text;
 use super::wildcard;
+use crate::fs::Kind;
 use crate::guest::{Files, GuestError};
-use crate::path::GuestPath;
+use crate::path::{GuestPath, escape};
 
 /// Where the server is.
 const SSHD: &[&str] = &["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd"];
@@ -118,6 +119,7 @@ impl Servers {
     ) -> Result<Vec<Way>, GuestError> {
         let mut ways = Vec::new();
         if let Some((_, config)) = &self.sshd {
+            let listens_to_itself = config.listens_to_itself();
             let groups = accounts.groups.of(login);
             let who = Who { user: &login.name, groups: &groups };
             let cases = config.effective(who);
@@ -141,6 +143,12 @@ impl Servers {
                 if count < all {
                     way.unsure.push(
                         "a 'Match' block of sshd_config has it for some clients alone".into(),
+                    );
+                }
+                if listens_to_itself {
+                    way.unsure.push(
+                        "by 'ListenAddress' sshd takes connections of the guest itself alone"
+                            .into(),
                     );
                 }
                 ways.push(way);
@@ -173,6 +181,18 @@ impl Servers {
         if is_root && case.permit_root == "no" {
             return Ok(Vec::new());
         }
+        if let Some(command) = &case.force_command {
+            let command = escape(command.as_bytes());
+            if command.split_whitespace().next() == Some("internal-sftp") {
+                notes.push(format!("{}: SFTP and no session ('ForceCommand')", login.name));
+                return Ok(Vec::new());
+            }
+            unsure.push(format!("'ForceCommand {command}' runs in place of a session"));
+        }
+        if let Some(dir) = case.chroot.as_deref().filter(|it| *it != "/") {
+            let dir = escape(dir.as_bytes());
+            unsure.push(format!("'ChrootDirectory {dir}' has to hold all that a session needs"));
+        }
         let uses_pam = case.use_pam && self.has_pam;
         // Without PAM sshd looks at the lock itself, whatever one logs in with.
         if !uses_pam && login.bang {
@@ -192,11 +212,34 @@ impl Servers {
         let mut key = None;
         let mut key_unsure = Vec::new();
         let mut key_notes = Vec::new();
-        if case.pubkey {
+        let mut takes_keys = case.pubkey;
+        if let Some(list) = case.revoked_keys.as_deref().filter(|_| takes_keys) {
+            let at = GuestPath::from_bytes(list.as_bytes()).ok();
+            let is_there = match &at {
+                Some(at) => files.follow(at)?.is_some_and(|it| it.kind == Kind::File),
+                None => false,
+            };
+            let list = escape(list.as_bytes());
+            match is_there {
+                true => key_unsure.push(format!("{list} names the key ('RevokedKeys')")),
+                false => {
+                    notes.push(format!("{list} ('RevokedKeys') is missing: sshd takes no key"))
+                }
+            }
+            takes_keys = is_there;
+        }
+        if takes_keys {
             for pattern in case.key_files.iter().take(16) {
                 let Some(at) = keys::path_of(pattern, login) else { continue };
                 let Some(content) = keys::content(files, &at, notes)? else { continue };
-                let found = keys::parse(&content, today);
+                let found = keys::parse(&content, today, case.key_algorithms.as_deref());
+                if found.refused > 0 {
+                    notes.push(format!(
+                        "{at}: {} keys are of a type that sshd does not take \
+                         ('PubkeyAcceptedAlgorithms')",
+                        found.refused
+                    ));
+                }
                 if found.authorities > 0 {
                     key_notes.push(format!(
                         "{at}: certificates of {} authorities are taken",
@@ -317,7 +360,7 @@ impl Servers {
         if let Some(at) = keys::path_of(".ssh/authorized_keys", login)
             && let Some(content) = keys::content(files, &at, notes)?
         {
-            let found = keys::parse(&content, today);
+            let found = keys::parse(&content, today, None);
             if found.open > 0 {
                 match keys::trust(files, login, &accounts.groups, &at)? {
                     Trust::Taken => ways.push(way(Opens::Key { file: at, keys: found.open })),

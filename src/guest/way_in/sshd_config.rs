@@ -78,6 +78,14 @@ pub struct Effective {
     pub deny_groups: Vec<String>,
     /// Each a list of methods of which all are needed; empty where any one does.
     pub methods: Vec<String>,
+    /// `ForceCommand`: what runs in place of a session.
+    pub force_command: Option<String>,
+    /// `ChrootDirectory`.
+    pub chroot: Option<String>,
+    /// `RevokedKeys`.
+    pub revoked_keys: Option<String>,
+    /// `PubkeyAcceptedAlgorithms`, as it is written.
+    pub key_algorithms: Option<String>,
 }
 
 /// Whom a block is asked about.
@@ -200,6 +208,7 @@ impl SshdConfig {
                         "kbdinteractiveauthentication".to_owned()
                     }
                     "dsaauthentication" => "pubkeyauthentication".to_owned(),
+                    "pubkeyacceptedkeytypes" => "pubkeyacceptedalgorithms".to_owned(),
                     _ => key,
                 };
                 self.lines.push(Line { key, values, within: within.to_vec() });
@@ -289,6 +298,17 @@ impl SshdConfig {
         paths.collect()
     }
 
+    /// Whether it names addresses to listen on, and each is the guest's own: nobody else reaches it.
+    pub fn listens_to_itself(&self) -> bool {
+        let mut named = self.lines.iter().filter(|it| it.key == "listenaddress").peekable();
+        named.peek().is_some()
+            && named.all(|it| {
+                let address = it.values.first().map_or("", String::as_str);
+                let address = address.trim_start_matches('[');
+                ["127.", "::1", "localhost"].iter().any(|own| address.starts_with(own))
+            })
+    }
+
     fn values(&self, holds: &[bool]) -> Effective {
         let active = |line: &Line| line.within.iter().all(|&it| holds.get(it) == Some(&true));
         // Lines of blocks first, then those outside.
@@ -346,6 +366,10 @@ impl SshdConfig {
             allow_groups: list("allowgroups"),
             deny_groups: list("denygroups"),
             methods: methods.into_iter().filter(|it| it != "any").collect(),
+            force_command: some("forcecommand").map(|it| it.join(" ")),
+            chroot: some("chrootdirectory").and_then(|it| it.into_iter().next()),
+            revoked_keys: some("revokedkeys").and_then(|it| it.into_iter().next()),
+            key_algorithms: first("pubkeyacceptedalgorithms").and_then(|it| it.into_iter().next()),
         }
     }
 }
