@@ -2,6 +2,7 @@
 
 mod accounts;
 mod comes_back;
+mod families;
 mod first_boot;
 mod firstboot;
 mod golden;

@@ -69,8 +69,12 @@ fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
     if !sure.is_empty() {
         return Ok(Comeback::Made(list(&sure) + &rules));
     }
+    let mut given = given_at_boot(sight)?;
     if !unsure.is_empty() {
-        return Ok(Comeback::Unknown(list(&unsure) + &rules));
+        given.insert(0, list(&unsure));
+    }
+    if !given.is_empty() {
+        return Ok(Comeback::Unknown(given.join("; ") + &rules));
     }
     notes.truncate(REASONS);
     let why = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
@@ -78,6 +82,33 @@ fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
         "nobody can log in{why}: --password or --ssh-inject lets somebody in, or --operations \
          defaults,-ssh-userdir leaves the keys that there are"
     )))
+}
+
+/// What Ignition reads at a first boot, where its mark says that the next one is; Fedora CoreOS's and
+/// Flatcar's.
+const IGNITION: [&str; 2] = ["/boot/ignition.firstboot", "/boot/flatcar/first_boot"];
+
+/// Units that put a cloud's keys in, of Afterburn and of what it was called before.
+const AFTERBURN: [&str; 2] = ["afterburn-sshkeys@*.service", "coreos-metadata-sshkeys@*.service"];
+
+/// Who is let in by what only the clone's machine is told.
+fn given_at_boot(sight: &Sight<'_>) -> Result<Vec<String>, GuestError> {
+    let mut given = Vec::new();
+    for mark in IGNITION {
+        if sight.files.follow(&mark.parse().unwrap_or_default())?.is_some() {
+            given.push(format!("whom Ignition's configuration names ({mark})"));
+        }
+    }
+    let Some(boot) = sight.boot()? else { return Ok(given) };
+    for unit in AFTERBURN {
+        if let Some(found) = boot.starts(unit)? {
+            let account = found.unit.split_once('@').and_then(|it| it.1.strip_suffix(".service"));
+            let account = account.unwrap_or("an account");
+            given
+                .push(format!("{account} with a key of the cloud's metadata, from {}", found.unit));
+        }
+    }
+    Ok(given)
 }
 
 /// Whether a way depends on neither a console nor, as far as is asked here, the SSH server.
@@ -121,7 +152,7 @@ fn ssh_starts(sight: &Sight<'_>) -> Result<Option<bool>, GuestError> {
         }
         return Ok(Some(false));
     }
-    let known = [Init::Openrc, Init::Sysvinit, Init::Runit];
+    let known = [Init::Openrc, Init::Sysvinit, Init::Runit, Init::Busybox];
     for script in SCRIPTS {
         if sight.script(script)?.is_some() {
             return Ok(Some(true));

@@ -29,6 +29,10 @@ comes-back:
           - file: /etc/makes
           - line: { paths: /etc/makes, regex: key }
         says: the two together
+    - all:
+        of:
+          - file: /etc/makes-too
+          - none: { of: [{ line: { paths: /etc/switch, regex: '^off$' } }, { file: /etc/off }] }
   otherwise:
     adds: /etc/rc.d/key.sh
     steps:
@@ -70,6 +74,10 @@ fn evidence_is_looked_for_in_order_and_told_in_its_words() {
     );
     assert_eq!(with("/etc/makes = \"a key\"\n"), made("the two together"));
     assert_eq!(with("/etc/makes = \"nothing\"\n"), missing);
+    assert_eq!(with("/etc/makes-too = \"\"\n"), made("/etc/makes-too"));
+    assert_eq!(with("/etc/makes-too = \"\"\n/etc/switch = \"on\"\n"), made("/etc/makes-too"));
+    assert_eq!(with("/etc/makes-too = \"\"\n/etc/switch = \"off\"\n"), missing);
+    assert_eq!(with("/etc/makes-too = \"\"\n/etc/off = \"\"\n"), missing);
 }
 
 #[test]

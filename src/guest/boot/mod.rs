@@ -1,5 +1,5 @@
 //! What of a guest starts at boot, read from its files alone: systemd's units, OpenRC's runlevels,
-//! SysV's links, runit's services.
+//! SysV's links, runit's services, BusyBox's scripts.
 
 mod condition;
 mod generated;
@@ -15,7 +15,9 @@ mod units;
 
 pub use condition::{Condition, Conditions};
 pub use preset::{Enabling, Preset, Presets};
-pub use scripts::{default_runlevel, openrc_runlevel, runit_directory, sysv_directory};
+pub use scripts::{
+    busybox_script, default_runlevel, openrc_runlevel, runit_directory, sysv_directory,
+};
 pub use start::{Boot, NotStarted, Reached};
 pub use state::UnitState;
 pub use unit_file::{Setting, Settings};

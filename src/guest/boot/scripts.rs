@@ -1,4 +1,5 @@
-//! Which services other init systems start: OpenRC's runlevels, SysV's links, runit's directories.
+//! Which services other init systems start: OpenRC's runlevels, SysV's links, runit's directories,
+//! BusyBox's scripts.
 
 use crate::fs::Kind;
 use crate::guest::{Files, GuestError};
@@ -76,6 +77,38 @@ pub fn sysv_directory(files: &dyn Files, script: &str) -> Result<Option<String>,
                     return Ok(Some(directory));
                 }
             }
+        }
+    }
+    // OpenWrt's init has one directory for all.
+    let dir = path("/etc/rc.d");
+    if files.follow(&path("/sbin/procd"))?.is_some() {
+        for (name, _) in files.names(&dir)? {
+            if name.get(3..) == Some(script.as_bytes())
+                && name.starts_with(b"S")
+                && is_executable(files, &dir.join(&name))?
+            {
+                return Ok(Some("rc.d".into()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The script in `/etc/init.d` by which BusyBox's init starts a service at boot, where its `rcS` runs
+/// all of them in turn, as Buildroot's does: `S50sshd` of `sshd`.
+///
+/// # Errors
+/// The guest cannot be read, or `rcS` is too long.
+pub fn busybox_script(files: &dyn Files, service: &str) -> Result<Option<String>, GuestError> {
+    let dir = path("/etc/init.d");
+    let Some(all) = files.read(&dir.join(b"rcS"), MAX_INITTAB)? else { return Ok(None) };
+    if !is_name(service) || !String::from_utf8_lossy(&all).contains("/etc/init.d/S") {
+        return Ok(None);
+    }
+    for (name, _) in files.names(&dir)? {
+        let [b'S', _, _, rest @ ..] = name.as_slice() else { continue };
+        if rest == service.as_bytes() && is_executable(files, &dir.join(&name))? {
+            return Ok(String::from_utf8(name).ok());
         }
     }
     Ok(None)

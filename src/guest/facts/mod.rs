@@ -356,7 +356,9 @@ impl<'a> Reader<'a> {
         if self.is_file("/etc/runit/2") {
             return Some(Init::Runit);
         }
-        if self.is_file("/usr/lib/systemd/systemd") || self.is_file("/lib/systemd/systemd") {
+        // NixOS has programs in its store alone.
+        let systemd = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/etc/NIXOS"];
+        if systemd.iter().any(|path| self.is_file(path)) {
             return Some(Init::Systemd);
         }
         if there && self.is_dir("/etc/rc.d") && self.is_file("/etc/rc") {

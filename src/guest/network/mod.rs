@@ -225,6 +225,16 @@ pub fn read(files: &dyn Files, boot: Boot<'_>) -> Result<Network, GuestError> {
         pins.pins.extend(part.pins);
     }
     let (cloud, cloud_not_known) = cloud::read(&look, &running)?;
+    let openwrt = path("/etc/config/network");
+    if look.is_file("/etc/config/network")? && look.is_file("/sbin/netifd")? {
+        look.odd(&openwrt, "OpenWrt's settings, which are not looked into");
+    }
+    if look.is_file("/etc/NIXOS")? {
+        look.odd(
+            &path("/etc/NIXOS"),
+            "NixOS's programs are in its store, which is not looked into",
+        );
+    }
     for word in boot.kernel.unwrap_or_default().iter().filter(|it| it.starts_with("ip=")) {
         look.odd(&path("/proc/cmdline"), format!("{word}: the initramfs may bring a link up"));
     }

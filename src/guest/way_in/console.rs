@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::text;
 use crate::fs::Kind;
+use crate::guest::boot::runit_directory;
 use crate::guest::{Facts, Files, GuestError, Init};
 use crate::path::{GuestPath, escape};
 
@@ -13,6 +14,9 @@ const FOLDERS: &[&str] = &["/etc/systemd/system", "/usr/lib/systemd/system", "/l
 /// The terminals that a systemd guest opens by itself.
 const USUAL: &[&str] =
     &["getty@tty1.service", "serial-getty@ttyS0.service", "console-getty.service"];
+
+/// Where runit's services are that are on.
+const RUNIT: &[&str] = &["/etc/runit/runsvdir/current", "/etc/runit/runsvdir/default"];
 
 /// How many terminals are looked at.
 const TERMINALS: usize = 200;
@@ -39,6 +43,7 @@ pub(super) fn read(files: &dyn Files, facts: &Facts) -> Result<Console, GuestErr
     } else {
         inittab(files, &mut console)?;
         openrc(files, &mut console)?;
+        runit(files, &mut console)?;
     }
     desktop(files, &mut console)?;
     console.autologins.sort();
@@ -189,7 +194,10 @@ fn inittab(files: &dyn Files, console: &mut Console) -> Result<(), GuestError> {
         }
         let fields: Vec<&str> = line.splitn(4, ':').collect();
         let [_, _, action, command] = fields.as_slice() else { continue };
-        if !matches!(*action, "respawn" | "askfirst" | "once" | "wait") {
+        // The last two are OpenWrt's.
+        let starts =
+            ["respawn", "askfirst", "once", "wait", "askconsole", "respawnlate"].contains(action);
+        if !starts {
             continue;
         }
         let words = text::words(command.trim_start_matches('-'));
@@ -198,11 +206,39 @@ fn inittab(files: &dyn Files, console: &mut Console) -> Result<(), GuestError> {
             continue;
         }
         let program = words.first().and_then(|it| it.rsplit('/').next()).unwrap_or_default();
-        if program.ends_with("getty") || program == "login" {
+        // OpenWrt's script lets root in unasked, or asks for a login where its settings say so.
+        if program.ends_with("getty") || matches!(program, "login" | "login.sh") {
             console.asks.push(at.clone());
         }
         if matches!(program, "sh" | "ash" | "bash") {
             console.autologins.push(("root".to_owned(), at.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// runit's services for terminals, of Void: `agetty-tty1`.
+fn runit(files: &dyn Files, console: &mut Console) -> Result<(), GuestError> {
+    for folder in RUNIT {
+        for (name, _) in files.names(&text::path(folder))? {
+            let Ok(name) = String::from_utf8(name) else { continue };
+            if !name.contains("getty") || console.asks.len() >= TERMINALS {
+                continue;
+            }
+            let Some(folder) = runit_directory(files, &name)? else { continue };
+            let at = folder.join(name.as_bytes());
+            console.asks.push(at.clone());
+            for file in [&b"conf"[..], b"run"] {
+                for line in text::lines(files, &at.join(file), &mut console.notes)? {
+                    let value = line.split_once("GETTY_ARGS=").map_or(line.as_str(), |it| it.1);
+                    let words = text::words(value.trim_matches(['"', '\'']));
+                    if !line.trim_start().starts_with('#')
+                        && let Some(user) = autologin(&[vec!["agetty".to_owned()], words].concat())
+                    {
+                        console.autologins.push((escape(user.as_bytes()), at.clone()));
+                    }
+                }
+            }
         }
     }
     Ok(())

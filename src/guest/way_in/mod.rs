@@ -239,11 +239,16 @@ fn session(files: &dyn Files, login: &Login) -> Result<Option<Vec<String>>, Gues
     }
     let shell = crate::path::unescape(&login.shell).ok();
     let Some(shell) = shell.and_then(|it| GuestPath::from_bytes(&it).ok()) else { return Ok(None) };
+    // NixOS's are in what is made at boot.
+    let made = shell.names().next() == Some(b"run");
     let state = files.follow(&shell)?;
-    if !state.is_some_and(|it| it.kind == Kind::File && it.mode & 0o111 != 0) {
+    if !made && !state.is_some_and(|it| it.kind == Kind::File && it.mode & 0o111 != 0) {
         return Ok(None);
     }
     let mut notes = Vec::new();
+    if made {
+        notes.push(format!("its shell is made at boot ({shell})"));
+    }
     if login.home.is_none() {
         notes.push("it has no home".to_owned());
     }

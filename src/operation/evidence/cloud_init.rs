@@ -46,13 +46,19 @@ fn stage_starts(sight: &Sight<'_>) -> Result<bool, GuestError> {
     Ok(false)
 }
 
+/// Whether it makes host keys in a clone, where it runs.
+pub(super) fn makes_host_keys(
+    cloud: &cloud_init::CloudInit,
+    sight: &Sight<'_>,
+) -> Result<bool, GuestError> {
+    let makes = matches!(cloud.host_keys, HostKeys::Made { .. }) && !remembers(cloud);
+    Ok(makes && stage_starts(sight)?)
+}
+
 impl Attest for CloudInit {
     fn attest(&self, sight: &Sight<'_>) -> Result<Option<String>, GuestError> {
         let Some(cloud) = sight.cloud()? else { return Ok(None) };
-        if self.host_keys && !matches!(cloud.host_keys, HostKeys::Made { .. }) {
-            return Ok(None);
-        }
-        if self.host_keys && (remembers(cloud) || !stage_starts(sight)?) {
+        if self.host_keys && !makes_host_keys(cloud, sight)? {
             return Ok(None);
         }
         match &cloud.runs {

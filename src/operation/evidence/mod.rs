@@ -7,6 +7,7 @@ mod cloud_init;
 mod file;
 mod line;
 mod network;
+mod none;
 mod paths;
 mod script;
 mod sight;
@@ -37,8 +38,16 @@ pub struct Kind {
 }
 
 /// Every kind, in the order that documentation lists them.
-pub const EVIDENCE: &[Kind] =
-    &[unit::KIND, script::KIND, cloud_init::KIND, network::KIND, file::KIND, line::KIND, all::KIND];
+pub const EVIDENCE: &[Kind] = &[
+    unit::KIND,
+    script::KIND,
+    cloud_init::KIND,
+    network::KIND,
+    file::KIND,
+    line::KIND,
+    all::KIND,
+    none::KIND,
+];
 
 /// What every piece of evidence may have beside its kind's own arguments.
 pub(crate) const COMMON_FIELDS: &[Field] = &[

@@ -1,10 +1,11 @@
-//! `script`: OpenRC, System V init or runit starts a script at the next boot.
+//! `script`: OpenRC, System V init, runit or BusyBox starts a script at the next boot.
 
 use std::sync::Arc;
 
 use regex::bytes::Regex;
 
 use super::{Attest, Kind, Sight};
+use crate::guest::boot::busybox_script;
 use crate::guest::{GuestError, Init};
 use crate::operation::EDITABLE_BYTES;
 use crate::operation::shape::{Field, Shape};
@@ -12,7 +13,7 @@ use crate::path::GuestPath;
 
 pub(super) const KIND: Kind = Kind {
     name: "script",
-    help: "OpenRC, System V init, Upstart or runit starts one of the scripts at the next boot",
+    help: "OpenRC, System V init, Upstart, runit or BusyBox starts one of the scripts at the next boot",
     fields: &[
         Field::required("names", Shape::Some(&Shape::Name), "the scripts"),
         Field::optional("holds", Shape::Regex, "only those with text that matches"),
@@ -30,12 +31,16 @@ struct Script {
 }
 
 /// Where the script stands.
-fn place(name: &str, init: Option<Init>) -> GuestPath {
-    let text = match init {
+fn place(name: &str, sight: &Sight<'_>) -> Result<GuestPath, GuestError> {
+    let text = match sight.facts.init {
         Some(Init::Runit) => format!("/etc/sv/{name}/run"),
+        Some(Init::Busybox) => {
+            let script = busybox_script(sight.files, name)?;
+            format!("/etc/init.d/{}", script.as_deref().unwrap_or(name))
+        }
         _ => format!("/etc/init.d/{name}"),
     };
-    text.parse().unwrap_or_default()
+    Ok(text.parse().unwrap_or_default())
 }
 
 impl Attest for Script {
@@ -43,7 +48,7 @@ impl Attest for Script {
         for name in &self.names {
             let Some(started) = sight.script(name)? else { continue };
             if let Some(holds) = &self.holds {
-                let text = sight.files.read(&place(name, sight.facts.init), EDITABLE_BYTES)?;
+                let text = sight.files.read(&place(name, sight)?, EDITABLE_BYTES)?;
                 if !text.is_some_and(|text| holds.is_match(&text)) {
                     continue;
                 }

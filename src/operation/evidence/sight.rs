@@ -2,7 +2,9 @@
 
 use std::cell::OnceCell;
 
-use crate::guest::boot::{Boot, Units, openrc_runlevel, runit_directory, sysv_directory};
+use crate::guest::boot::{
+    Boot, Units, busybox_script, openrc_runlevel, runit_directory, sysv_directory,
+};
 use crate::guest::cloud_init::{self, CloudInit, Runs};
 use crate::guest::network::{self, Cloud, Network};
 use crate::guest::{Facts, Files, GuestError, Init};
@@ -29,6 +31,14 @@ fn once<T>(
     }
     let value = make()?;
     Ok(cell.get_or_init(|| value))
+}
+
+/// What Buildroot calls a service.
+fn buildroots(name: &str) -> &str {
+    match name {
+        "networking" => "network",
+        name => name,
+    }
 }
 
 impl<'a> Sight<'a> {
@@ -76,6 +86,7 @@ impl<'a> Sight<'a> {
             Some(Init::Openrc) => openrc_runlevel(self.files, name)?,
             Some(Init::Sysvinit | Init::Upstart) => sysv_directory(self.files, name)?,
             Some(Init::Runit) => runit_directory(self.files, name)?.map(|it| it.to_string()),
+            Some(Init::Busybox) => busybox_script(self.files, buildroots(name))?,
             _ => None,
         };
         Ok(runlevel.map(|level| format!("{name} ({level})")))

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use super::cloud_init::makes_host_keys;
 use super::{Attest, Kind, Sight};
 use crate::guest::GuestError;
 use crate::guest::boot::{Condition, Loaded, Reached, Units};
-use crate::guest::cloud_init::{HostKeys, Runs};
+use crate::guest::cloud_init::Runs;
 use crate::operation::shape::{Field, Shape};
 use crate::problem::Problem;
 
@@ -61,27 +62,50 @@ impl Attest for Unit {
     fn attest(&self, sight: &Sight<'_>) -> Result<Option<String>, GuestError> {
         let (Some(units), Some(boot)) = (sight.units()?, sight.boot()?) else { return Ok(None) };
         for name in &self.names {
-            if let Some(found) = boot.starts(name)?
-                && self.fits(units, &found.unit)?
-                && !leaves_it_to_cloud_init(&found, sight)?
-            {
-                return Ok(Some(words(&found)));
+            let Some(mut found) = boot.starts(name)? else { continue };
+            if !self.fits(units, &found.unit)? {
+                continue;
+            }
+            match leaves_it_to_cloud_init(&mut found, sight)? {
+                Leaves::No => return Ok(Some(words(&found))),
+                Leaves::Where => {
+                    return Ok(Some(format!("{}, or cloud-init where that runs", words(&found))));
+                }
+                Leaves::Yes => {}
             }
         }
         Ok(None)
     }
 }
 
-/// Whether the unit stays off where cloud-init runs, as Red Hat's makers of host keys do, and
-/// cloud-init runs and does not do its work: by the link that cloud-init's generator makes at boot.
-fn leaves_it_to_cloud_init(found: &Reached, sight: &Sight<'_>) -> Result<bool, GuestError> {
+/// Whether a unit stays off where cloud-init runs.
+enum Leaves {
+    No,
+    Yes,
+    /// cloud-init does its work where the unit does not.
+    Where,
+}
+
+/// Whether the unit leaves its work to cloud-init, as Red Hat's makers of host keys do by the link
+/// that cloud-init's generator makes at boot. That condition is taken out where it is decided.
+fn leaves_it_to_cloud_init(found: &mut Reached, sight: &Sight<'_>) -> Result<Leaves, GuestError> {
     let link = |it: &Condition| it.negated && it.value.ends_with("/cloud-init.target");
     if !found.conditions.iter().any(link) {
-        return Ok(false);
+        return Ok(Leaves::No);
     }
-    let Some(cloud) = sight.cloud()? else { return Ok(false) };
-    let runs = matches!(cloud.runs, Runs::Yes | Runs::WithSource(_));
-    Ok(runs && !matches!(cloud.host_keys, HostKeys::Made { .. }))
+    let cloud = sight.cloud()?;
+    let leaves = match cloud.map(|it| (&it.runs, it)) {
+        None | Some((Runs::No { .. }, _)) => Leaves::No,
+        Some((Runs::Yes, _)) => Leaves::Yes,
+        Some((Runs::WithSource(_) | Runs::NotKnown { .. }, cloud)) => {
+            match makes_host_keys(cloud, sight)? {
+                true => Leaves::Where,
+                false => Leaves::Yes,
+            }
+        }
+    };
+    found.conditions.retain(|it| !link(it));
+    Ok(leaves)
 }
 
 /// Whether it holds in every machine: a root that cannot be written has no keys to be made, and an
