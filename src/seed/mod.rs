@@ -12,7 +12,6 @@ mod mime;
 mod network;
 mod said;
 mod schema;
-mod told;
 mod user_data;
 
 pub mod volume;
@@ -25,8 +24,6 @@ use std::path::Path;
 use crate::problem::{LoadError, did_you_mean};
 use crate::text_file;
 use said::Said;
-
-pub use told::{ds_identify, instance, sets};
 
 /// The longest file of a seed, in bytes. cloud-init has no limit; the services that hand out
 /// user-data take 16 to 64 KiB, and a plan holds the content.

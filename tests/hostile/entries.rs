@@ -1,7 +1,7 @@
 //! What is done with hostile input: one function a parser, shared with the fuzz targets. Each opens
 //! the input, looks at everything, and where there is an editor, edits. Errors are fine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -13,12 +13,13 @@ use sysprep_rs::fs::{
     EditFs, EditOptions, FsDriver, FsError, Kind, MetaChange, NewKind, NewMeta, Node, ReadFs,
     Timestamp,
 };
-use sysprep_rs::guest;
+use sysprep_rs::guest::cloud_init::CloudInit;
+use sysprep_rs::guest::{self, Facts, FileState, Files, GuestError, Init};
 use sysprep_rs::image::{Access, Format, Image, OpenOptions};
 use sysprep_rs::operation::Operation;
 use sysprep_rs::path::GuestPath;
 use sysprep_rs::plan::Plan;
-use sysprep_rs::seed::{self, Seed, SeedFile};
+use sysprep_rs::seed::{Seed, SeedFile};
 use sysprep_rs::volume;
 
 use crate::support::disk::Disk;
@@ -213,7 +214,62 @@ pub(crate) fn seed(file: SeedFile, bytes: &[u8]) {
         Ok(()) => assert_eq!(seed.get(file), Some(bytes)),
         Err(errors) => assert!(!errors.to_string().is_empty()),
     }
-    let _ = seed::sets(bytes, "network");
-    let _ = seed::ds_identify(bytes);
-    let _ = seed::instance(bytes);
+    let facts = Facts { init: Some(Init::Systemd), ..Facts::default() };
+    CloudInit::read(&Told(bytes), &facts).unwrap();
+}
+
+/// A guest in which these bytes are each file that tells cloud-init something.
+struct Told<'a>(&'a [u8]);
+
+const TOLD: [&str; 9] = [
+    "/usr/bin/cloud-init",
+    "/usr/lib/systemd/system/cloud-init.service",
+    "/usr/lib/systemd/system/multi-user.target.wants/cloud-init.target",
+    "/usr/lib/systemd/system/cloud-init.target.wants/cloud-init.service",
+    "/usr/lib/cloud-init/ds-identify",
+    "/etc/cloud/cloud.cfg",
+    "/etc/cloud/cloud.cfg.d/90.cfg",
+    "/etc/cloud/ds-identify.cfg",
+    "/etc/default/grub",
+];
+const SEED: &str = "/var/lib/cloud/seed/nocloud";
+
+impl Told<'_> {
+    fn paths() -> impl Iterator<Item = GuestPath> {
+        let seed = ["meta-data", "user-data"].map(|it| format!("{SEED}/{it}"));
+        let paths = TOLD.iter().map(|it| (*it).to_owned()).chain(seed);
+        paths.map(|it| it.parse().unwrap())
+    }
+}
+
+impl Files for Told<'_> {
+    fn locate(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError> {
+        let (kind, size) = match Self::paths().find(|it| it.starts_with(path)) {
+            Some(file) if file == *path => (Kind::File, self.0.len() as u64),
+            Some(_) => (Kind::Directory, 0),
+            None => return Ok(None),
+        };
+        Ok(Some(FileState { path: path.clone(), kind, mode: 0o755, uid: 0, gid: 0, size }))
+    }
+
+    fn follow(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError> {
+        self.locate(path)
+    }
+
+    fn read(&self, path: &GuestPath, _: u64) -> Result<Option<Vec<u8>>, GuestError> {
+        Ok(Self::paths().any(|it| it == *path).then(|| self.0.to_vec()))
+    }
+
+    fn link_target(&self, _: &GuestPath) -> Result<Option<Vec<u8>>, GuestError> {
+        Ok(None)
+    }
+
+    fn names(&self, dir: &GuestPath) -> Result<Vec<(Vec<u8>, Kind)>, GuestError> {
+        let rest = Self::paths().filter_map(|it| it.below(dir));
+        let names = rest.filter_map(|it| {
+            let kind = if it.depth() > 1 { Kind::Directory } else { Kind::File };
+            Some((it.names().next()?.to_vec(), kind))
+        });
+        Ok(names.collect::<BTreeMap<_, _>>().into_iter().collect())
+    }
 }

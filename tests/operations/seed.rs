@@ -6,6 +6,13 @@ use super::sample::{Sample, embedded, with_steps};
 use super::steps::{changes, content, refusals, sealed};
 
 const GUEST: &str = "/usr/bin/cloud-init = \"\"\n\
+    /usr/lib/systemd/systemd = \"\"\n\
+    /sbin/init -> /usr/lib/systemd/systemd\n\
+    /usr/lib/systemd/system/cloud-init.service = \"[Unit]\\n\"\n\
+    /usr/lib/systemd/system/cloud-init.target = \"[Unit]\\n\"\n\
+    /etc/systemd/system/cloud-init.target.wants/cloud-init.service -> /usr/lib/systemd/system/cloud-init.service\n\
+    /usr/lib/systemd/system-generators/cloud-init-generator 0755 = \"#!/bin/sh\\n\"\n\
+    /usr/lib/cloud-init/ds-identify 0755 = \"#!/bin/sh\\n\"\n\
     /etc/cloud/cloud.cfg = \"datasource_list: [ Ec2 ]\\n\"\n\
     /etc/cloud/cloud.cfg.d/90_dpkg.cfg = \"datasource_list: [ Azure, None ]\\n\"\n\
     /var/lib/cloud/\n";
@@ -109,16 +116,34 @@ fn a_guest_that_would_not_read_a_seed_gets_none() {
         (
             "/etc/cloud/cloud-init.disabled = \"\"",
             STEP,
-            "cloud-init.disabled: it turns cloud-init off",
+            "cloud-init.disabled: the file turns it off; the operation cloud-init-installer-pins",
         ),
-        ("/etc/cloud/ds-identify.cfg = \"policy: disabled\\n\"", STEP, "ds-identify.cfg: it turns"),
-        ("/etc/cloud/ds-identify.cfg = \"datasource: Ec2\\n\"", STEP, "another datasource"),
+        ("/etc/cloud/ds-identify.cfg = \"policy: disabled\\n\"", STEP, "keep cloud-init off"),
+        (
+            "/etc/cloud/ds-identify.cfg = \"datasource: Ec2\\n\"",
+            STEP,
+            "ds-identify.cfg: it has cloud-init look for Ec2",
+        ),
         (
             "/etc/default/grub = \"A=1\\nGRUB_CMDLINE_LINUX='x cloud-init=disabled'\\n\"",
             STEP,
             "/etc/default/grub",
         ),
-        ("/etc/cloud/cloud.cfg.d/zz-z.cfg = \"datasource_list: [Ec2]\\n\"", STEP, "counts after"),
+        (
+            "/etc/cloud/cloud.cfg.d/zz-z.cfg = \"datasource_list: [Ec2]\\n\"",
+            STEP,
+            "zz-z.cfg: it has cloud-init look for Ec2",
+        ),
+        (
+            "/etc/systemd/system/cloud-init.service -> /dev/null",
+            STEP,
+            "cloud-init.service is masked",
+        ),
+        (
+            "/boot/loader/entries/a.conf = \"title a\\nlinux /vmlinuz\\noptions cloud-init=disabled\\n\"",
+            STEP,
+            "/boot/loader/entries/a.conf: the kernel's command line turns it off",
+        ),
         (
             "/etc/cloud/cloud.cfg.d/99-net.cfg = \"network: {config: disabled}\\n\"",
             network,

@@ -3,19 +3,24 @@
 //! cloud-init's documentation: reference/datasources/nocloud; which of its files goes before which
 //! is in its `util.read_conf_d` and in `ds-identify`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use self::with::With;
 use super::new::{self, Place};
 use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
 use crate::guest::Family;
+use crate::guest::cloud_init::{CloudInit, Network, Runs};
 use crate::operation::draft::{Draft, Kept, New};
 use crate::operation::shape::{Field, Fields, Shape};
 use crate::operation::targets::Scan;
-use crate::path::GuestPath;
+use crate::path::{GuestPath, escape};
 use crate::problem::Problem;
-use crate::seed::{self, BadSeed, Seed, SeedError, SeedFile};
+use crate::seed::{BadSeed, Seed, SeedError, SeedFile};
+
+mod with;
 
 /// Where NoCloud looks first.
 const FOLDER: &str = "/var/lib/cloud/seed/nocloud";
@@ -29,12 +34,6 @@ const NAME: &str = "zz-sysprep-rs-seed.cfg";
 /// On one line, as ds-identify reads it. `None` lets the guest boot without the seed, too.
 const LIST: &str = "# sysprep-rs: cloud-init takes the seed in /var/lib/cloud/seed/nocloud, and looks nowhere else.\n\
                     datasource_list: [ NoCloud, None ]\n";
-
-/// The longest file of settings that is looked into; real ones have a few KiB.
-const SETTINGS_BYTES: u64 = 64 << 10;
-
-/// How many files of settings are looked into.
-const SETTINGS_FILES: usize = 1000;
 
 /// How many problems of a seed are told where one line is all there is.
 const PROBLEMS: usize = 5;
@@ -141,92 +140,53 @@ impl SeedStep {
     /// Why the guest's cloud-init would not take the seed, and the path that says so.
     fn obstacle(&self, draft: &mut Draft<'_>) -> Result<Option<(GuestPath, String)>, StepError> {
         let facts = &draft.guest().facts;
+        let (folder, list) = (path(FOLDER), path(SETTINGS).join(NAME.as_bytes()));
+        let mut added: BTreeMap<GuestPath, Vec<u8>> = self
+            .files()
+            .map(|(file, content)| (folder.join(file.name().as_bytes()), content.to_vec()))
+            .collect();
+        added.insert(list.clone(), LIST.as_bytes().to_vec());
         if facts.family != Family::Linux || !facts.cloud_init {
             let why = "cloud-init is not installed in this guest, and nothing else reads a seed; \
                        install it before";
-            return Ok(Some((path(FOLDER), why.into())));
+            return Ok(Some((folder, why.into())));
         }
-        let pins = "the operation cloud-init-installer-pins removes it";
-        let off = path("/etc/cloud/cloud-init.disabled");
-        if draft.at(&off, true)?.is_some_and(|it| it.kind.is_some()) {
-            return Ok(Some((off, format!("it turns cloud-init off; {pins}"))));
-        }
-        let identify = path("/etc/cloud/ds-identify.cfg");
-        if let Some(content) = draft.content_at(&identify)?
-            && let Some(why) = seed::ds_identify(&content)
-        {
-            return Ok(Some((identify, format!("{why}; {pins}"))));
-        }
-        let grub = path("/etc/default/grub");
-        let content = draft.content_at(&grub)?.unwrap_or_default();
-        let off = |line: &[u8]| !line.starts_with(b"#") && contains(line, b"cloud-init=disabled");
-        if content.split(|&byte| byte == b'\n').any(off) {
-            let why = "the kernel's command line turns cloud-init off";
-            return Ok(Some((grub, why.into())));
-        }
-        if let Some(found) = self.other_settings(draft)? {
-            return Ok(Some(found));
-        }
-        self.known_instance(draft)
-    }
-
-    /// Settings of the guest that go before the seed's.
-    fn other_settings(
-        &self,
-        draft: &mut Draft<'_>,
-    ) -> Result<Option<(GuestPath, String)>, StepError> {
-        let Some(folder) = draft.at(&path(SETTINGS), true)? else { return Ok(None) };
-        let mut files = match folder.kind {
-            Some(Kind::Directory) => draft.children(&folder)?,
-            _ => Vec::new(),
-        };
-        files.truncate(SETTINGS_FILES);
-        files.extend(draft.at(&path("/etc/cloud/cloud.cfg"), true)?);
-        for file in files {
-            let name = file.path.name().unwrap_or_default().to_vec();
-            if !name.ends_with(b".cfg") || name == NAME.as_bytes() {
-                continue;
-            }
-            let Some(file) = draft.at(&file.path, true)? else { continue };
-            if draft.size(&file)? > SETTINGS_BYTES {
-                continue;
-            }
-            let Some(content) = draft.content(&file)? else { continue };
-            if self.seed.get(SeedFile::NetworkConfig).is_some() && seed::sets(&content, "network") {
-                let why = "it sets 'network', which goes before a seed's network-config; remove it, \
-                           or leave network-config out";
-                return Ok(Some((file.path, why.into())));
-            }
-            if name.as_slice() > NAME.as_bytes() && seed::sets(&content, "datasource_list") {
-                let why = format!("it sets 'datasource_list', and counts after {NAME}");
-                return Ok(Some((file.path, why)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// cloud-init has run for the instance that a changed seed is of: it would keep what it has.
-    fn known_instance(
-        &self,
-        draft: &mut Draft<'_>,
-    ) -> Result<Option<(GuestPath, String)>, StepError> {
-        let known = path("/var/lib/cloud/data/instance-id");
-        let Some(content) = draft.content_at(&known)? else { return Ok(None) };
-        let meta = self.files().find(|it| it.0 == SeedFile::MetaData).map(|it| it.1);
-        let instance = seed::instance(meta.unwrap_or_default());
-        if content.trim_ascii() != instance.as_bytes() {
+        // Installed where it is not known, it is not known what it would do.
+        let Some(cloud) = CloudInit::read(&With { files: &*draft, added }, facts)? else {
             return Ok(None);
+        };
+        if let Runs::No { at, reason } = &cloud.runs {
+            let removes =
+                cloud.leftovers.iter().find(|it| it.at == *at).and_then(|it| it.operation);
+            let hint = removes.map(|it| format!("; the operation {it} removes it"));
+            return Ok(Some((at.clone(), format!("{reason}{}", hint.unwrap_or_default()))));
         }
+        if let Some(sources) = cloud.datasources.filter(|it| it.at != list)
+            && sources.names.first().is_none_or(|it| !it.eq_ignore_ascii_case("NoCloud"))
+        {
+            let names = escape(sources.names.join(", ").as_bytes());
+            let why = format!("it has cloud-init look for {names}, and counts before {NAME}");
+            return Ok(Some((sources.at, why)));
+        }
+        if self.seed.get(SeedFile::NetworkConfig).is_some()
+            && let Network::Disabled(at) | Network::Renders { fixed: Some(at), .. } = cloud.network
+        {
+            let why = "it sets 'network', which goes before a seed's network-config; remove it, or \
+                       leave network-config out";
+            return Ok(Some((at, why.into())));
+        }
+        let Some(known) = cloud.recorded.filter(|it| it.same) else { return Ok(None) };
+        // It has run for the instance that the seed is of; what has changed is no news to it.
         for (file, content) in self.files() {
-            if draft.content_at(&path(FOLDER).join(file.name().as_bytes()))?.as_deref()
-                != Some(content)
-            {
+            let there = draft.content_at(&folder.join(file.name().as_bytes()))?;
+            if there.as_deref() != Some(content) {
                 let why = format!(
-                    "cloud-init has run here as the instance '{instance}' and would not take the \
-                     seed for news; name another 'instance-id' in meta-data, or have the operation \
-                     cloud-init-state run, too"
+                    "cloud-init has run here as the instance '{}' and would not take the seed for \
+                     news; name another 'instance-id' in meta-data, or have the operation \
+                     cloud-init-state run, too",
+                    known.instance
                 );
-                return Ok(Some((known, why)));
+                return Ok(Some((known.at, why)));
             }
         }
         Ok(None)
@@ -235,10 +195,6 @@ impl SeedStep {
     fn files(&self) -> impl Iterator<Item = (SeedFile, &[u8])> {
         self.seed.nocloud()
     }
-}
-
-fn contains(line: &[u8], word: &[u8]) -> bool {
-    line.windows(word.len()).any(|it| it == word)
 }
 
 impl Propose for SeedStep {
