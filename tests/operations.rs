@@ -6,6 +6,7 @@ mod families;
 mod first_boot;
 mod firstboot;
 mod golden;
+mod left;
 mod packages;
 mod privileges;
 pub(crate) mod sample;

@@ -1,8 +1,7 @@
 //! A guest's files as something sees them: as they are in the image, or as a run will leave them.
 
-use std::ops::ControlFlow;
-
-use super::{GuestError, Place, Tree};
+use super::resolve::Reached;
+use super::{GuestError, Tree};
 use crate::fs::Kind;
 use crate::path::GuestPath;
 
@@ -65,49 +64,26 @@ pub trait Files {
     fn names(&self, dir: &GuestPath) -> Result<Vec<(Vec<u8>, Kind)>, GuestError>;
 }
 
-fn state(place: &Place) -> Result<FileState, GuestError> {
-    let failed = |source| GuestError::Fs { path: place.path.clone(), source };
-    let stat = place.stat().map_err(failed)?;
-    Ok(FileState {
-        path: place.path.clone(),
-        kind: stat.kind,
-        mode: stat.mode,
-        uid: stat.uid,
-        gid: stat.gid,
-        size: stat.size,
-    })
-}
-
 impl Files for Tree {
     fn locate(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError> {
-        Tree::locate(self, path)?.as_ref().map(state).transpose()
+        Ok(self.reached(path, false)?.map(Reached::state))
     }
 
     fn follow(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError> {
-        Tree::follow(self, path)?.as_ref().map(state).transpose()
+        Ok(self.reached(path, true)?.map(Reached::state))
     }
 
     fn read(&self, path: &GuestPath, limit: u64) -> Result<Option<Vec<u8>>, GuestError> {
-        Tree::read(self, path, limit)
+        let file = self.reached(path, true)?.filter(|it| it.kind() == Kind::File);
+        file.map(|it| self.content(&it, limit)).transpose()
     }
 
     fn link_target(&self, path: &GuestPath) -> Result<Option<Vec<u8>>, GuestError> {
-        let Some(place) = Tree::locate(self, path)? else { return Ok(None) };
-        let failed = |source| GuestError::Fs { path: place.path.clone(), source };
-        if place.stat().map_err(failed)?.kind != Kind::Symlink {
-            return Ok(None);
-        }
-        place.link_target().map(Some).map_err(failed)
+        let link = self.reached(path, false)?.filter(|it| it.kind() == Kind::Symlink);
+        link.map(|it| self.target(&it)).transpose()
     }
 
     fn names(&self, dir: &GuestPath) -> Result<Vec<(Vec<u8>, Kind)>, GuestError> {
-        let Some(place) = Tree::follow(self, dir)? else { return Ok(Vec::new()) };
-        let mut names = Vec::new();
-        self.entries(&place, &mut |entry| {
-            names.push((entry.name.to_vec(), entry.kind));
-            if names.len() < NAMES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        names.sort();
-        Ok(names)
+        self.reached(dir, true)?.map_or_else(|| Ok(Vec::new()), |it| Tree::names(self, &it))
     }
 }

@@ -1,6 +1,5 @@
 //! The mounted tree: which filesystem shows at which path, and the way from a path to a node.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
@@ -9,16 +8,11 @@ use std::sync::Arc;
 
 use super::GuestError;
 use super::looked::Looked;
+use super::resolve::spelled;
 use super::walk::WalkEntry;
 use crate::fs::{FsError, Kind, Node, ReadFs, Stat, Xattr};
 use crate::path::GuestPath;
 use crate::volume::VolumeId;
-
-/// How many symlinks one path may lead through: Linux's `MAXSYMLINKS`.
-const MAX_SYMLINKS: u32 = 40;
-
-/// The longest symlink target followed, in bytes: Linux's `PATH_MAX`.
-const MAX_TARGET: u64 = 4096;
 
 /// How many unread places are listed one by one, so that a hostile tree cannot fill the memory.
 const MAX_UNREAD: usize = 1000;
@@ -186,7 +180,7 @@ pub(super) fn encrypted() -> FsError {
 }
 
 /// A node under the mount it is seen through.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spot {
     pub(super) mount: usize,
     pub(super) node: Node,
@@ -202,21 +196,13 @@ pub struct Tree {
     points: HashMap<Spot, usize>,
     /// Mount points whose own directory holds something, which the mount hides.
     hidden: Vec<GuestPath>,
-    looked: Looked,
+    pub(super) looked: Looked,
 }
 
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.mounts).finish()
     }
-}
-
-/// A directory, or the last name, on the way down a path.
-struct Step {
-    name: Box<[u8]>,
-    spot: Spot,
-    kind: Kind,
-    encrypted: bool,
 }
 
 impl Tree {
@@ -436,74 +422,4 @@ impl Tree {
         };
         Ok(Some((self.place(path, spot), kind)))
     }
-
-    fn resolve(&self, path: &GuestPath, follow_last: bool) -> Result<Option<Place>, GuestError> {
-        let mut steps: Vec<Step> = Vec::with_capacity(path.depth());
-        // The names still to go, the next one last; a name may be empty, `.` or `..` once a
-        // symlink's target is among them.
-        let mut ahead: Vec<Box<[u8]>> = path.names().rev().map(Into::into).collect();
-        let mut symlinks = 0;
-        while let Some(name) = ahead.pop() {
-            let (dir, kind, locked) = steps.last().map_or_else(
-                || (self.root_spot(), Kind::Directory, false),
-                |step| (step.spot, step.kind, step.encrypted),
-            );
-            if kind != Kind::Directory {
-                return Ok(None);
-            }
-            match &*name {
-                b"" | b"." => continue,
-                b".." => {
-                    steps.pop();
-                    continue;
-                }
-                _ => {}
-            }
-            let failed = |source| GuestError::Fs { path: path_of(&steps).join(&name), source };
-            if locked {
-                return Err(failed(encrypted()));
-            }
-            let fs = self.fs(dir.mount);
-            let found = self.looked.lookup(&**fs, dir.mount, dir.node, &name).map_err(failed)?;
-            let Some(node) = found else { return Ok(None) };
-            let name = spelled(&**fs, dir.node, &name).map_err(failed)?.into();
-            let spot = self.cross(Spot { mount: dir.mount, node });
-            let over = self.fs(spot.mount);
-            let stat = self.looked.stat(&**over, spot.mount, spot.node).map_err(failed)?;
-            if stat.kind == Kind::Symlink && (follow_last || !ahead.is_empty()) {
-                symlinks += 1;
-                if symlinks > MAX_SYMLINKS || stat.size == 0 || stat.size > MAX_TARGET {
-                    return Ok(None);
-                }
-                let target = fs.link_target(node).map_err(failed)?;
-                if target.is_empty() || target.contains(&0) {
-                    return Ok(None);
-                }
-                if target.first() == Some(&b'/') {
-                    steps.clear();
-                }
-                ahead.extend(target.split(|&byte| byte == b'/').rev().map(Into::into));
-                continue;
-            }
-            steps.push(Step { name, spot, kind: stat.kind, encrypted: stat.encrypted });
-        }
-        let spot = steps.last().map_or_else(|| self.root_spot(), |step| step.spot);
-        Ok(Some(self.place(path_of(&steps), spot)))
-    }
-}
-
-/// A name that a directory has, as it is written there: what is found has one path.
-fn spelled<'n>(fs: &dyn ReadFs, dir: Node, name: &'n [u8]) -> Result<Cow<'n, [u8]>, FsError> {
-    if !fs.folds_case() {
-        return Ok(Cow::Borrowed(name));
-    }
-    Ok(fs.spelling(dir, name)?.map_or(Cow::Borrowed(name), Cow::Owned))
-}
-
-fn path_of(steps: &[Step]) -> GuestPath {
-    let mut path = GuestPath::root();
-    for step in steps {
-        path.push(&step.name);
-    }
-    path
 }

@@ -246,7 +246,8 @@ impl<'a> Draft<'a> {
             return Ok(Some(reason));
         }
         let Some(place) = &target.place else { return Ok(None) };
-        let stat = place.stat().map_err(|error| StepError::Fs(target.path.clone(), error))?;
+        let stat = self.guest.tree.stat(place);
+        let stat = stat.map_err(|error| StepError::Fs(target.path.clone(), error))?;
         Ok(before::obstacle(&stat).map(str::to_owned))
     }
 
@@ -259,7 +260,8 @@ impl<'a> Draft<'a> {
             return Ok(pending.after.owned());
         }
         let Some(place) = &target.place else { return Ok(None) };
-        let stat = place.stat().map_err(|error| StepError::Fs(target.path.clone(), error))?;
+        let stat = self.guest.tree.stat(place);
+        let stat = stat.map_err(|error| StepError::Fs(target.path.clone(), error))?;
         Ok(Some(Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid }))
     }
 

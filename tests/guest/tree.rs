@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sysprep_rs::fs::{Entry, FsError, FsInfo, Kind, Node, ReadFs, Stat, Storing, Xattr};
-use sysprep_rs::guest::{GuestError, Tree};
+use sysprep_rs::guest::{Files, GuestError, Tree};
 use sysprep_rs::path::GuestPath;
 use sysprep_rs::volume::VolumeId;
 
@@ -230,4 +230,37 @@ fn a_path_is_looked_up_once() {
         assert!(found(&format!("/many/{number}")).is_some());
     }
     assert_eq!((found("/bin/sh"), found("/bin/none")), (first.0, first.1));
+}
+
+#[test]
+fn a_directory_that_is_searched_often_is_read_once() {
+    let mut files = MemoryFs::new().dir("/many").dir("/large");
+    for number in 0..3_000 {
+        files = files.file(format!("/many/{number}"), "").link(format!("/many/to-{number}"), "0");
+    }
+    // More names than are kept of whole directories.
+    let long = "n".repeat(200);
+    for number in 0..12_000 {
+        files = files.file(format!("/large/{number}-{long}"), "");
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let fs = Counted(files.dir("/many/dir").open(), asked.clone());
+    let tree = Tree::single(VolumeId("part1".into()), Arc::new(fs));
+    let is_there = |name: String| tree.locate(&path(&name)).unwrap().is_some();
+    for number in 0..3_000 {
+        assert!(is_there(format!("/many/{number}")) && !is_there(format!("/many/{number}.")));
+    }
+    // Each of the 3,000 that are there is looked at; few names are searched for.
+    let before = asked.load(Ordering::Relaxed);
+    assert!(before < 3_010, "{before}");
+    let names = Files::names(&tree, &path("/many")).unwrap();
+    assert_eq!(names.len(), 6_001);
+    assert!(names.is_sorted());
+    assert_eq!(names.last(), Some(&(b"to-999".to_vec(), Kind::Symlink)));
+    assert_eq!(asked.load(Ordering::Relaxed), before, "what was read is not read again");
+    for number in 0..100 {
+        assert!(is_there(format!("/large/{number}-{long}")));
+        assert!(!is_there(format!("/large/{number}")));
+    }
+    assert_eq!(Files::names(&tree, &path("/large")).unwrap().len(), 12_000);
 }

@@ -86,11 +86,11 @@ fn list(unit: &Unit, family: &str) -> Vec<Condition> {
             list.clear();
             continue;
         }
-        let value = unit.expanded(&setting.value).unwrap_or_else(|| setting.value.clone());
+        let value = unit.expanded(setting.value).unwrap_or_else(|| setting.value.to_owned());
         let rest = value.strip_prefix('|');
         let trigger = rest.is_some();
         let negated = rest.unwrap_or(&value).starts_with('!');
-        list.push(Condition { key: setting.key.clone(), value, trigger, negated, holds: None });
+        list.push(Condition { key: setting.key.to_owned(), value, trigger, negated, holds: None });
     }
     list
 }

@@ -3,19 +3,23 @@
 /// The longest name, in bytes: systemd's `UNIT_NAME_MAX` counts the NUL.
 const MAX: usize = 255;
 
-const TYPES: [&str; 11] = [
-    "service",
-    "socket",
-    "target",
-    "device",
-    "mount",
-    "automount",
-    "swap",
-    "timer",
-    "path",
-    "slice",
-    "scope",
-];
+/// Whether it is one of the types that units have.
+fn is_type(text: &str) -> bool {
+    matches!(
+        text,
+        "service"
+            | "socket"
+            | "target"
+            | "device"
+            | "mount"
+            | "automount"
+            | "swap"
+            | "timer"
+            | "path"
+            | "slice"
+            | "scope"
+    )
+}
 
 /// What form a name has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,7 @@ impl<'a> Name<'a> {
     /// Takes a name apart; `None` where it is no unit's.
     pub(super) fn parse(name: &'a str) -> Option<Self> {
         let (stem, kind) = name.rsplit_once('.')?;
-        if stem.is_empty() || name.len() > MAX || !TYPES.contains(&kind) {
+        if stem.is_empty() || name.len() > MAX || !is_type(kind) {
             return None;
         }
         if !stem.bytes().all(|byte| byte == b'@' || fits(byte)) || stem.starts_with('@') {

@@ -1,6 +1,6 @@
 //! Where systemd looks for unit files, and what is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::name::Name;
 use super::store::Store;
@@ -36,7 +36,7 @@ pub(super) struct Dir {
     /// Files and symlinks that have a unit's name.
     pub(super) units: BTreeMap<String, Kind>,
     /// Directories, and symlinks to some, that belong to a unit: `NAME.wants`, `NAME.d` …
-    pub(super) beside: BTreeSet<String>,
+    beside: BTreeSet<String>,
     /// For each symlink with a unit's name, the last name of its target.
     pub(super) links: BTreeMap<String, String>,
     /// The reverse of `links`.
@@ -48,18 +48,20 @@ pub(super) struct Dir {
 }
 
 /// The directories of a guest.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SearchPath {
     pub(super) dirs: Vec<Dir>,
     /// Every directory's path, as written.
     pub(super) written: Vec<GuestPath>,
     /// The same and where they lead.
     pub(super) expanded: Vec<GuestPath>,
+    /// For each directory that belongs to a unit, those of `dirs` that have it.
+    having: HashMap<String, Vec<usize>>,
 }
 
 impl SearchPath {
     pub(super) fn read(store: &Store<'_>) -> Result<Self, GuestError> {
-        let mut search = Self { dirs: Vec::new(), written: Vec::new(), expanded: Vec::new() };
+        let mut search = Self::default();
         let mut seen = Vec::new();
         for text in SYSTEM {
             let path = GuestPath::from_bytes(text.as_bytes()).unwrap_or_default();
@@ -78,9 +80,20 @@ impl SearchPath {
             };
             seen.push(found.path.clone());
             search.expanded.push(found.path);
-            search.dirs.push(Dir::read(store, own)?);
+            let dir = Dir::read(store, own)?;
+            for beside in &dir.beside {
+                search.having.entry(beside.clone()).or_default().push(search.dirs.len());
+            }
+            search.dirs.push(dir);
         }
         Ok(search)
+    }
+
+    /// The directories of this name, such as `NAME.wants`, each below one of the search path, the
+    /// first first.
+    pub(super) fn beside(&self, name: &str) -> impl Iterator<Item = GuestPath> {
+        let dirs = self.having.get(name).into_iter().flatten();
+        dirs.filter_map(|&at| self.dirs.get(at)).map(|dir| dir.path.join(name.as_bytes()))
     }
 }
 

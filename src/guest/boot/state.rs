@@ -1,6 +1,7 @@
 //! What `systemctl is-enabled` says of a unit, worked out as systemctl does it without a running
 //! systemd (systemd's `shared/install.c`, versions 252 to 257).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::name::{Form, Name, expand_as};
@@ -87,7 +88,7 @@ impl Install {
     fn add(&mut self, settings: &Settings, unit: &str) -> Option<()> {
         let name = Name::parse(unit)?;
         for setting in settings.iter().filter(|it| it.section == "Install") {
-            let list = match setting.key.as_str() {
+            let list = match setting.key {
                 "Alias" if name.may_alias() => &mut self.aliases,
                 "WantedBy" => &mut self.wanted_by,
                 "RequiredBy" => &mut self.required_by,
@@ -105,7 +106,7 @@ impl Install {
                         continue;
                     }
                     self.default_instance =
-                        self.expand(&setting.value, unit).filter(|it| !it.is_empty());
+                        self.expand(setting.value, unit).filter(|it| !it.is_empty());
                     if let Some(instance) = &self.default_instance {
                         name.with_instance(instance)?;
                     }
@@ -116,7 +117,7 @@ impl Install {
             if setting.value.is_empty() {
                 list.clear();
             }
-            list.extend(super::unit_file::words(&setting.value));
+            list.extend(super::unit_file::words(setting.value));
         }
         Some(())
     }
@@ -281,8 +282,7 @@ fn look_up(store: &Store<'_>, search: &SearchPath, found: &mut Found) -> Looked<
     if found.mode == Some(Mode::Masked) {
         return Ok(Ok(()));
     }
-    let dirs: Vec<String> = names.iter().map(|name| format!("{name}.d")).collect();
-    for path in drop_ins(store, search, &dirs)? {
+    for path in drop_ins(store, search, names.iter().copied())? {
         if search_path::masks(store.files, &path)? {
             continue;
         }
@@ -356,20 +356,22 @@ pub(super) fn alias_is_valid(link: &GuestPath, target: &GuestPath) -> bool {
         && own.kind == other.kind
 }
 
-/// The drop-ins of the directories of these names, in the order in which they hold: by the file's
-/// name, and of one name that of the first directory.
-pub(super) fn drop_ins(
+/// The drop-ins of units of these names, in the order in which they hold: by the file's name, and of
+/// one name that of the first directory.
+pub(super) fn drop_ins<'n>(
     store: &Store<'_>,
     search: &SearchPath,
-    dirs: &[String],
+    names: impl Iterator<Item = &'n str>,
 ) -> Result<Vec<GuestPath>, GuestError> {
-    let mut files: std::collections::BTreeMap<Vec<u8>, GuestPath> = Default::default();
-    for beside in dirs {
-        for dir in search.dirs.iter().filter(|dir| dir.beside.contains(beside)) {
-            let path = dir.path.join(beside.as_bytes());
-            for (name, kind) in store.names(&path)? {
+    let mut files: BTreeMap<Vec<u8>, GuestPath> = BTreeMap::new();
+    let mut beside = String::new();
+    for name in names {
+        beside.clear();
+        beside.extend([name, ".d"]);
+        for dir in search.beside(&beside) {
+            for (name, kind) in store.names(&dir)? {
                 if name.ends_with(b".conf") && kind != Kind::Directory && !name.starts_with(b".") {
-                    let path = path.join(&name);
+                    let path = dir.join(&name);
                     files.entry(name).or_insert(path);
                 }
             }

@@ -1,74 +1,134 @@
 //! The text of unit files and their drop-ins (systemd.syntax(7)).
 
+use std::ops::Range;
+
+use memchr::memchr2;
+
 /// One assignment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting<'a> {
     /// Its section, without brackets.
-    pub section: String,
+    pub section: &'a str,
     /// What stands before `=`.
-    pub key: String,
+    pub key: &'a str,
     /// What stands after `=`, lines joined, white space around it left out; empty where the
     /// assignment resets.
-    pub value: String,
+    pub value: &'a str,
 }
 
 /// The assignments of a unit in their order: its file's, then those of its drop-ins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings(Vec<Setting>);
+pub struct Settings {
+    /// Every section, key and value: a large guest has some ten thousand of them.
+    text: String,
+    list: Vec<Assignment>,
+}
+
+/// Where the parts of an assignment are in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Assignment {
+    section: Range<usize>,
+    key: Range<usize>,
+    value: Range<usize>,
+}
 
 impl Settings {
     /// Reads a file; `None` where systemd refuses the whole of it: a broken section header, or
     /// bytes that are not UTF-8.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        let mut settings = Vec::new();
-        let mut section: Option<String> = None;
+        let mut settings = Self::default();
+        let mut section = None;
         let mut joined = String::new();
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        // systemd looks at a comment's bytes as little as here.
-        for line in text.split(|&byte| byte == b'\n' || byte == b'\0') {
+        let mut rest = Some(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+        while let Some(text) = rest {
+            let end = memchr2(b'\n', b'\0', text);
+            let line = &text[..end.unwrap_or(text.len())];
+            rest = end.and_then(|end| text.get(end + 1..));
+            // systemd looks at a comment's bytes as little as here.
             if matches!(line.trim_ascii_start().first(), Some(b'#' | b';')) {
                 continue;
             }
-            joined.push_str(std::str::from_utf8(line).ok()?);
+            let line = std::str::from_utf8(line).ok()?;
+            if joined.is_empty() && !line.ends_with('\\') {
+                settings.read_line(line.trim_matches(WHITE), &mut section)?;
+                continue;
+            }
+            joined.push_str(line);
             let slashes = joined.bytes().rev().take_while(|&byte| byte == b'\\').count();
             if slashes % 2 == 1 {
                 joined.pop();
                 joined.push(' ');
                 continue;
             }
-            read_line(joined.trim_matches(WHITE), &mut section, &mut settings)?;
+            settings.read_line(joined.trim_matches(WHITE), &mut section)?;
             joined.clear();
         }
-        read_line(joined.trim_matches(WHITE), &mut section, &mut settings)?;
-        Some(Self(settings))
+        settings.read_line(joined.trim_matches(WHITE), &mut section)?;
+        Some(settings)
+    }
+
+    fn read_line(&mut self, line: &str, section: &mut Option<Range<usize>>) -> Option<()> {
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            return Some(());
+        }
+        if let Some(header) = line.strip_prefix('[') {
+            let name = header.strip_suffix(']')?;
+            if name.contains(|c: char| c.is_ascii_control() || matches!(c, '"' | '\'' | '\\')) {
+                return None;
+            }
+            *section = Some(self.add(name));
+        } else if let (Some(section), Some((key, value))) = (section, line.split_once('='))
+            && !key.is_empty()
+        {
+            let section = section.clone();
+            let (key, value) =
+                (self.add(key.trim_matches(WHITE)), self.add(value.trim_matches(WHITE)));
+            self.list.push(Assignment { section, key, value });
+        }
+        Some(())
+    }
+
+    fn add(&mut self, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        start..self.text.len()
     }
 
     /// Puts the assignments of a drop-in behind these.
     pub(super) fn extend(&mut self, other: &Self) {
-        self.0.extend_from_slice(&other.0);
+        let before = self.text.len();
+        let moved = |range: &Range<usize>| range.start + before..range.end + before;
+        self.text.push_str(&other.text);
+        self.list.extend(other.list.iter().map(|it| Assignment {
+            section: moved(&it.section),
+            key: moved(&it.key),
+            value: moved(&it.value),
+        }));
     }
 
     pub(super) fn push(&mut self, section: &str, key: &str, value: &str) {
-        let (section, key, value) = (section.into(), key.into(), value.into());
-        self.0.push(Setting { section, key, value });
+        let (section, key, value) = (self.add(section), self.add(key), self.add(value));
+        self.list.push(Assignment { section, key, value });
     }
 
     /// Every assignment, resets among them.
-    pub fn iter(&self) -> std::slice::Iter<'_, Setting> {
-        self.0.iter()
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Setting<'_>> {
+        let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
+        self.list.iter().map(move |it| Setting {
+            section: text(&it.section),
+            key: text(&it.key),
+            value: text(&it.value),
+        })
     }
 
     fn of<'a>(&'a self, section: &str, key: &str) -> impl DoubleEndedIterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |it| it.section == section && it.key == key)
-            .map(|it| it.value.as_str())
+        self.iter().filter(move |it| it.section == section && it.key == key).map(|it| it.value)
     }
 
     /// About how much memory they take, in bytes.
     pub(super) fn size(&self) -> u64 {
-        let length = |it: &Setting| it.section.len() + it.key.len() + it.value.len() + 64;
-        self.0.iter().map(|it| length(it) as u64).sum()
+        let length = |it: &Assignment| it.section.len() + it.key.len() + it.value.len() + 64;
+        self.list.iter().map(|it| length(it) as u64).sum()
     }
 
     /// The values of a key that takes a list, those before an empty assignment left out.
@@ -116,28 +176,6 @@ pub(super) fn truth(value: &str) -> Option<bool> {
 }
 
 const WHITE: [char; 4] = [' ', '\t', '\n', '\r'];
-
-fn read_line(line: &str, section: &mut Option<String>, into: &mut Vec<Setting>) -> Option<()> {
-    if line.is_empty() || line.starts_with(['#', ';']) {
-        return Some(());
-    }
-    if let Some(header) = line.strip_prefix('[') {
-        let name = header.strip_suffix(']')?;
-        if name.contains(|c: char| c.is_ascii_control() || matches!(c, '"' | '\'' | '\\')) {
-            return None;
-        }
-        *section = Some(name.into());
-    } else if let (Some(section), Some((key, value))) = (section, line.split_once('='))
-        && !key.is_empty()
-    {
-        into.push(Setting {
-            section: section.clone(),
-            key: key.trim_matches(WHITE).into(),
-            value: value.trim_matches(WHITE).into(),
-        });
-    }
-    Some(())
-}
 
 /// The words of a value, quotes taken off; those before a quote that stays open.
 pub(super) fn words(value: &str) -> Vec<String> {

@@ -201,8 +201,9 @@ impl<'a> Units<'a> {
             return Ok(Loaded::Broken(fragment));
         }
         let aliases = map.aliases_of(&id);
+        let names = sharing(&id, &aliases);
         let mut files = Vec::new();
-        for path in drop_ins(&self.store, &self.search, &beside(&id, &aliases, ".d"))? {
+        for path in drop_ins(&self.store, &self.search, names.iter().map(String::as_str))? {
             if self.store.masks(&path)? {
                 continue;
             }
@@ -219,10 +220,10 @@ impl<'a> Units<'a> {
         };
         self.settings_left.set(left);
         let [wants, requires, upholds] = BINDING;
-        let mut wanted = self.bound(&map, &id, &aliases, wants)?;
-        wanted.extend(self.bound(&map, &id, &aliases, upholds)?);
+        let mut wanted = self.bound(&map, &id, &names, wants)?;
+        wanted.extend(self.bound(&map, &id, &names, upholds)?);
         let unit = Rc::new(Unit {
-            requires: self.bound(&map, &id, &aliases, requires)?,
+            requires: self.bound(&map, &id, &names, requires)?,
             wants: wanted,
             name: id.clone(),
             aliases,
@@ -240,14 +241,17 @@ impl<'a> Units<'a> {
         &self,
         map: &Map,
         id: &str,
-        aliases: &BTreeSet<String>,
+        names: &[String],
         suffix: &str,
     ) -> Result<Vec<String>, GuestError> {
         let mut links: BTreeMap<String, bool> = BTreeMap::new();
-        let beside = beside(id, aliases, suffix);
-        for beside in &beside {
-            for dir in self.search.dirs.iter().filter(|dir| dir.beside.contains(beside)) {
-                let path = dir.path.join(beside.as_bytes());
+        let mut generated: Vec<&BTreeSet<String>> = Vec::new();
+        let mut beside = String::new();
+        for name in names {
+            beside.clear();
+            beside.extend([name, suffix]);
+            generated.extend(map.links.get(&beside));
+            for path in self.search.beside(&beside) {
                 for (bytes, kind) in self.store.names(&path)? {
                     let Ok(name) = std::str::from_utf8(&bytes) else { continue };
                     if Name::parse(name).is_none() || links.contains_key(name) {
@@ -258,10 +262,8 @@ impl<'a> Units<'a> {
                 }
             }
         }
-        for beside in &beside {
-            for unit in map.links.get(beside).into_iter().flatten() {
-                links.entry(unit.clone()).or_insert(true);
-            }
+        for unit in generated.into_iter().flatten() {
+            links.entry(unit.clone()).or_insert(true);
         }
         let prefix = Name::parse(id).map(|it| it.instance.unwrap_or(it.prefix));
         Ok(links
@@ -407,32 +409,29 @@ pub(super) fn instantiated(name: &str, instance: Option<&str>) -> Option<String>
     }
 }
 
-/// The names of the directories that belong to a unit, in the order in which they hold.
-fn beside(id: &str, aliases: &BTreeSet<String>, suffix: &str) -> Vec<String> {
-    let mut dirs = Vec::new();
+/// The names whose directories (`NAME.d`, `NAME.wants` …) belong to a unit, in the order in which
+/// they hold: its own and its aliases, each with its template and the shorter ones that it shares
+/// with others, and its type.
+fn sharing(id: &str, aliases: &BTreeSet<String>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
     for name in std::iter::once(id).chain(aliases.iter().map(String::as_str)) {
-        add_beside(name, suffix, &mut dirs);
-    }
-    dirs.extend(Name::parse(id).map(|it| format!("{}{suffix}", it.kind)));
-    dirs
-}
-
-fn add_beside(name: &str, suffix: &str, dirs: &mut Vec<String>) {
-    // Each step is a shorter name of at most 255 bytes, and few have more than three dashes.
-    let mut ahead = vec![name.to_owned()];
-    while let Some(name) = ahead.pop() {
-        let dir = format!("{name}{suffix}");
-        if dirs.contains(&dir) {
-            continue;
-        }
-        dirs.push(dir);
-        if let Some(parsed) = Name::parse(&name) {
-            ahead.extend(parsed.shortened());
-            if parsed.form() == Form::Instance {
-                ahead.extend(parsed.template());
+        // Each step is a shorter name of at most 255 bytes, and few have more than three dashes.
+        let mut ahead = vec![name.to_owned()];
+        while let Some(name) = ahead.pop() {
+            if names.contains(&name) {
+                continue;
             }
+            if let Some(parsed) = Name::parse(&name) {
+                ahead.extend(parsed.shortened());
+                if parsed.form() == Form::Instance {
+                    ahead.extend(parsed.template());
+                }
+            }
+            names.push(name);
         }
     }
+    names.extend(Name::parse(id).map(|it| it.kind.to_owned()));
+    names
 }
 
 impl Unit {

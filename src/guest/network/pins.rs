@@ -1,5 +1,7 @@
 //! Files beside a component's own that give an interface a name by the builder's MAC address.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
 use super::Pin;
@@ -63,20 +65,22 @@ pub(super) fn read(look: &Look<'_>) -> Result<Pins, GuestError> {
     Ok(found)
 }
 
+/// Made where a rule names an address: few guests have one.
+static ADDRESS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"ATTRS?\{address\}=="([^"]{1,40})""#).ok());
+static NAME: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"NAME:?="([^"]{1,40})""#).ok());
+
 /// Rules such as those of `70-persistent-net.rules`.
 fn rules(look: &Look<'_>, found: &mut Pins) -> Result<(), GuestError> {
-    let (Ok(address), Ok(name)) = (
-        Regex::new(r#"ATTRS?\{address\}=="([^"]{1,40})""#),
-        Regex::new(r#"NAME:?="([^"]{1,40})""#),
-    ) else {
-        return Ok(());
-    };
     for (_, file) in look.layered(&["/etc/udev/rules.d"], ".rules")? {
         let Some(text) = look.text(&file)? else { continue };
         let lines = text.lines().filter(|it| !it.trim_start().starts_with('#'));
         for line in lines.filter(|it| it.contains("{address}==")).take(RULES) {
-            let part = |pattern: &Regex| Some(pattern.captures(line)?.get(1)?.as_str().to_owned());
-            let (Some(mac), Some(name)) = (part(&address), part(&name)) else { continue };
+            let part = |pattern: &LazyLock<Option<Regex>>| {
+                Some(pattern.as_ref()?.captures(line)?.get(1)?.as_str().to_owned())
+            };
+            let (Some(mac), Some(name)) = (part(&ADDRESS), part(&NAME)) else { continue };
             let words = format!("gives the name {name} to the interface with MAC address {mac}");
             found.pins.push(pin(&file, words));
             found.given.push(name);

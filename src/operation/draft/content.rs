@@ -136,13 +136,15 @@ impl Draft<'_> {
         visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), StepError> {
         let failed = |error| StepError::Fs(target.path.clone(), error);
-        let mut piece = vec![0; PIECE];
+        // Most files are far smaller than a piece.
+        let size = usize::try_from(self.size(target)?).unwrap_or(PIECE);
+        let mut piece = vec![0; size.clamp(1, PIECE)];
         if let Some(content) = self.new_content(target) {
             let originals = |volume: &VolumeId| self.filesystem(volume);
             let mut source = content.source(&originals).map_err(failed)?;
             let mut left = content.len();
             while left > 0 {
-                let len = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+                let len = usize::try_from(left).unwrap_or(PIECE).min(piece.len());
                 source(&mut piece[..len]).map_err(failed)?;
                 if visit(&piece[..len]).is_break() {
                     break;
@@ -156,7 +158,8 @@ impl Draft<'_> {
         };
         let mut at = 0;
         loop {
-            let read = place.fs().read_at(place.node, at, &mut piece).map_err(failed)?.min(PIECE);
+            let read = place.fs().read_at(place.node, at, &mut piece);
+            let read = read.map_err(failed)?.min(piece.len());
             self.wipe_piece(target, at, &mut piece[..read]);
             if read == 0 || visit(&piece[..read]).is_break() {
                 return Ok(());
@@ -204,7 +207,7 @@ impl Draft<'_> {
         }
         match &target.place {
             Some(place) => {
-                let stat = place.stat();
+                let stat = self.guest.tree.stat(place);
                 Ok(stat.map_err(|error| StepError::Fs(target.path.clone(), error))?.size)
             }
             None => Ok(0),

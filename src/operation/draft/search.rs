@@ -225,7 +225,8 @@ impl Draft<'_> {
         if self.hidden(&place.path) {
             return Ok(None);
         }
-        let kind = place.stat().map_err(|error| StepError::Fs(place.path.clone(), error))?.kind;
+        let stat = self.guest.tree.stat(&place);
+        let kind = stat.map_err(|error| StepError::Fs(place.path.clone(), error))?.kind;
         Ok(Some(Target {
             path: place.path.clone(),
             volume: place.volume.clone(),

@@ -53,7 +53,7 @@ impl Unit {
         let Some(runs) = &self.runs else { return Ok(true) };
         let Loaded::Unit(unit) = units.unit(name)? else { return Ok(false) };
         Ok(unit.settings.iter().any(|it| {
-            it.section == "Service" && it.key.starts_with("Exec") && runs.is_match(&it.value)
+            it.section == "Service" && it.key.starts_with("Exec") && runs.is_match(it.value)
         }))
     }
 }
