@@ -119,16 +119,23 @@ fn idle(look: &Look<'_>, has_networkd: bool) -> Result<Result<Fallback, String>,
             found.links.push(link);
             return Ok(Ok(found));
         }
+        let mut why = None;
         if let Some(link) = unit(look, "networking.service")? {
-            return Ok(named(look, Component::Ifupdown)?.map(|mut found| {
-                found.links.push(link);
-                found
-            }));
+            match named(look, Component::Ifupdown)? {
+                Ok(mut found) => {
+                    found.links.push(link);
+                    return Ok(Ok(found));
+                }
+                Err(words) => why = Some(words),
+            }
         }
         if let Some(link) = unit(look, "dhcpcd.service")? {
             let mut found = Fallback::new(Component::Dhcpcd);
             found.links.push(link);
             return Ok(Ok(found));
+        }
+        if let Some(why) = why {
+            return Ok(Err(why));
         }
     } else if let Some((script, runlevels)) = openrc(look)? {
         let link = |name: &str, level: &str| {
@@ -255,12 +262,11 @@ fn ifupdown(look: &Look<'_>) -> Result<Result<Fallback, String>, GuestError> {
             "ifupdown has no DHCP client: install isc-dhcp-client, dhcpcd or udhcpc".into()
         ));
     }
-    let program = look.program("ifup")?;
-    let mut busybox = false;
-    if let Some(program) = &program {
-        let target = look.files.link_target(program)?.unwrap_or_default();
-        busybox = target.ends_with(b"busybox");
-    }
+    let Some(program) = look.program("ifup")? else {
+        return Ok(Err("ifupdown is not installed, only its service".into()));
+    };
+    let target = look.files.link_target(&program)?.unwrap_or_default();
+    let busybox = target.ends_with(b"busybox");
     let other = busybox
         || look.is_file("/usr/share/ifupdown2/sbin/start-networking")?
         || look.is_file("/usr/libexec/ifupdown-ng/dhcp")?;
@@ -290,7 +296,11 @@ fn ifupdown(look: &Look<'_>) -> Result<Result<Fallback, String>, GuestError> {
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    text.push_str(&format!("\n{HEAD}{stanza}"));
+    let added = format!("\n{HEAD}{stanza}");
+    // Once, also where it is not enough.
+    if !text.contains(&added) {
+        text.push_str(&added);
+    }
     let mut found = Fallback::new(Component::Ifupdown).file(interfaces::MAIN, text, 0o644);
     let units =
         ["/usr/lib/systemd/system/networking.service", "/lib/systemd/system/networking.service"];

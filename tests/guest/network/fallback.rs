@@ -204,6 +204,13 @@ fn each_dialect_brings_the_link_up() {
             "up: dhcpcd (/usr/sbin/dhcpcd): DHCP on any Ethernet interface",
         ),
         (
+            "dhcpcd beside what is left of ifupdown",
+            &[SYSTEMD, RULES, "/usr/sbin/dhcpcd = x", &dhcpcd_unit, &networking_unit],
+            &[],
+            Component::Dhcpcd,
+            "up: dhcpcd (/usr/sbin/dhcpcd): DHCP on any Ethernet interface",
+        ),
+        (
             "Void without dhcpcd's service",
             &["/usr/sbin/dhcpcd = x", "/etc/sv/dhcpcd/run = x"],
             &[],
@@ -233,6 +240,12 @@ fn where_nothing_could_the_words_say_what_to_install() {
             "ifupdown has no DHCP client",
         ),
         (
+            &[RULES, "/usr/sbin/dhclient = x"],
+            &["networking.service"],
+            None,
+            "ifupdown is not installed, only its service",
+        ),
+        (
             &[RULES, "/usr/sbin/wicked = x"],
             &["wicked.service"],
             Some("quiet"),
@@ -243,6 +256,18 @@ fn where_nothing_could_the_words_say_what_to_install() {
         let words = made(&Spec { files, starts, kernel, cloud: None }).unwrap_err();
         assert!(words.contains(wanted), "{words}");
     }
+}
+
+#[test]
+fn what_is_written_is_written_once() {
+    let files = [RULES, "/usr/sbin/ifup = x", "/usr/sbin/dhclient = x"];
+    let spec = Spec { files: &files, starts: &["networking.service"], ..Spec::default() };
+    let first = made(&spec).unwrap();
+    let text = String::from_utf8(first.files[0].1.clone()).unwrap();
+    // Something that comes after it keeps it from being enough.
+    let later = format!("/etc/network/interfaces = {text}no-auto-down x\n");
+    let again = made(&Spec { files: &[&files[..], &[&later]].concat(), ..spec }).unwrap();
+    assert_eq!(again.files[0].1, format!("{text}no-auto-down x\n").into_bytes());
 }
 
 #[test]
