@@ -73,9 +73,24 @@ impl MachineId {
 /// The regular file that a path is or leads to.
 fn file(draft: &mut Draft<'_>, at: &str) -> Result<Option<Target>, StepError> {
     match draft.at(&path(at), false)? {
-        Some(target) if target.kind.is_some() => draft.file(target),
+        Some(target) if target.kind.is_some() && !awaits_a_copy(draft, &target)? => {
+            draft.file(target)
+        }
         _ => Ok(None),
     }
+}
+
+/// Whether it is a link to D-Bus's copy, which is not there: made anew, it is the id.
+fn awaits_a_copy(draft: &Draft<'_>, target: &Target) -> Result<bool, StepError> {
+    let Some(link) = draft.link_target(target)? else { return Ok(false) };
+    let mut rest = link.as_slice();
+    while let Some(up) = rest.strip_prefix(b"../") {
+        rest = up;
+    }
+    let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+    let is_copy = COPIES.iter().any(|it| it.as_bytes().strip_prefix(b"/") == Some(rest));
+    let leads = draft.followed(target.clone())?.and_then(|it| it.kind);
+    Ok(is_copy && leads.is_none())
 }
 
 /// Whether the file says that the next boot is the first.
@@ -122,6 +137,15 @@ impl Propose for MachineId {
             }
             (None, Some(main)) => draft.remove(main, &Kept::default())?,
             (_, None) => {}
+        }
+        // The link to it goes, too: asked for is that nothing is there.
+        if content.is_none()
+            && matches!(init, Some(Init::Systemd) | None)
+            && let Some(link) = draft.at(&path(FILE), false)?
+            && (main.is_some() || awaits_a_copy(draft, &link)?)
+            && link.kind == Some(Kind::Symlink)
+        {
+            draft.remove(&link, &Kept::default())?;
         }
         // D-Bus's copy: a link to the file above stays; a file of its own is made anew. Where the
         // file above is a link to it, it is what was dealt with.
