@@ -6,6 +6,7 @@ mod customize;
 mod elsewhere;
 mod errors;
 mod exit_codes;
+mod first_boot;
 mod initramfs;
 mod interrupted;
 mod labels;

@@ -288,11 +288,11 @@ pub(crate) struct SealArgs {
     pub(crate) output: Option<PathBuf>,
 
     /// The new file's format: raw or qcow2 (by default what its name ends in, or the source's)
-    #[arg(long, value_name = "FORMAT", requires = "output")]
+    #[arg(long, value_name = "FORMAT")]
     pub(crate) output_format: Option<String>,
 
     /// Let --output replace a regular file that exists
-    #[arg(long, requires = "output")]
+    #[arg(long)]
     pub(crate) force: bool,
 
     /// How much is read back before the commit

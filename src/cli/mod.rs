@@ -22,6 +22,7 @@ mod seed;
 mod stopwatch;
 mod stray_log;
 mod support;
+mod usage;
 mod virt_sysprep;
 
 use std::process::ExitCode;
@@ -64,11 +65,14 @@ fn answered(given: &ArgMatches) -> Result<(), Failure> {
     }
 }
 
-/// Help, the version, or a usage error (exit code 2), which clap words.
+/// Help, the version, or a usage error (exit code 2), which clap words where we do not.
 fn said_by_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
     match error.exit_code() {
         0 => out::printed(error.print()).map(|()| ExitCode::SUCCESS),
-        _ => Err(Failure::of_clap(error.render().to_string())),
+        _ => Err(match usage::one_line(error) {
+            Some(line) => Failure::usage(line),
+            None => Failure::of_clap(error.render().to_string()),
+        }),
     }
 }
 

@@ -19,7 +19,17 @@ pub(crate) struct Output {
 impl Output {
     /// What the command line says, as far as it can be checked before the work is done.
     pub(crate) fn of(args: &SealArgs) -> Result<Option<Self>, Failure> {
-        let Some(path) = &args.output else { return Ok(None) };
+        let Some(path) = &args.output else {
+            let flags =
+                [("--force", args.force), ("--output-format", args.output_format.is_some())];
+            return match flags.iter().find(|(_, given)| *given) {
+                Some((flag, _)) => Err(Failure::usage(format!(
+                    "{flag} is about the new file of --output NEW, which is not given: without it \
+                     the image is sealed in place"
+                ))),
+                None => Ok(None),
+            };
+        };
         if image::is_same_file(path, args.image.path()?) {
             return Err(Failure::usage(
                 "--output names the image itself; leave it out to seal in place",

@@ -56,7 +56,7 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {
     }
     report.timings = watch.stages();
     found_a_guest(&report, &opened, &args.say)?;
-    if let Err(error) = args.select.first_boot.check(&plan.first_boot, path) {
+    if let Err(error) = args.select.first_boot.check(&plan, &opened) {
         if is_text(&args.say) {
             say(&report, Some(&opened), &args.say)?;
         }
@@ -78,10 +78,10 @@ fn audited(
     say_args: &SayArgs,
     new_file: bool,
 ) -> Result<ExitCode, Failure> {
-    first_boot::tell(&report.first_boot, &opened.path.display());
+    first_boot::tell(&report.first_boot, &opened.guests, &opened.path.display());
     let attention = Attention::of_audit(report, &opened.image, new_file);
     say(report, Some(opened), say_args)?;
-    if let Some(closing) = attention.closing() {
+    if let Some(closing) = attention.closing(say_args.quiet && !say_args.json) {
         if is_text(say_args) {
             out::text(&format!("{closing}\n"))?;
         } else if attention.more_than_dirt() {
@@ -356,7 +356,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
     let attention = Attention::of_seal(&report, &opened.image, output.is_some());
     report.sealed = Some(sealed(&plan, &committed, output.as_ref(), not_proved));
     let place = report.place().to_owned();
-    first_boot::tell(&report.first_boot, &place);
+    first_boot::tell(&report.first_boot, &opened.guests, &place);
     tell_drawn(&args.customize, &place);
     let lost = |it| Failure::new(format!("{place} is sealed, but the report is lost: {it}"));
     if let (true, Some(sealed)) = (args.say.digest, &mut report.sealed) {
@@ -373,7 +373,7 @@ pub(crate) fn seal(args: &SealArgs) -> Result<ExitCode, Failure> {
         false => say(&report, None, &args.say),
     };
     said.map_err(lost)?;
-    if let Some(closing) = attention.closing() {
+    if let Some(closing) = attention.closing(args.say.quiet && !args.say.json) {
         out::note(format_args!("sysprep-rs: {place}: sealed. {closing}"));
     }
     Ok(attention.code())
@@ -461,7 +461,7 @@ fn can_be_sealed(opened: &Opened, plan: &Plan, args: &SealArgs) -> Result<(), Fa
             _ => {}
         }
     }
-    args.select.first_boot.check(&plan.first_boot, path)
+    args.select.first_boot.check(plan, opened)
 }
 
 /// How to go on without an operation that fails, given what is selected.

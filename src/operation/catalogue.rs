@@ -170,7 +170,10 @@ impl Catalogue {
             None => (self.declaring(name)?, name),
         };
         let near = || did_you_mean(&operation, self.operations.keys().map(String::as_str));
-        let unknown = format!("--set: '{operation}' is not a known operation{}", near());
+        let unknown = format!(
+            "--set: '{operation}' is not a known operation{}; 'sysprep-rs operations' lists them",
+            near()
+        );
         self.operations
             .get_mut(&operation)
             .ok_or(unknown)?
@@ -187,7 +190,10 @@ impl Catalogue {
             [] => {
                 let known = self.operations().flat_map(|it| &it.parameters);
                 let near = did_you_mean(parameter, known.map(|it| it.name.as_str()));
-                Err(format!("--set: no operation has a parameter '{parameter}'{near}"))
+                Err(format!(
+                    "--set: no operation has a parameter '{parameter}'{near}; 'sysprep-rs operations \
+                     NAME' lists those of one"
+                ))
             }
             several => Err(format!(
                 "--set: {} each have a parameter '{parameter}'; write OPERATION.{parameter}=VALUE",

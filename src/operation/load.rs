@@ -317,7 +317,11 @@ impl Operation {
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let Some(parameter) = self.parameters.iter().find(|it| it.name == name) else {
             let near = did_you_mean(name, self.parameters.iter().map(|it| it.name.as_str()));
-            return Err(format!("the operation '{}' has no parameter '{name}'{near}", self.name));
+            let hint = match self.parameters.is_empty() {
+                true => "; it has none".to_owned(),
+                false => format!("{near}; 'sysprep-rs operations {}' lists them", self.name),
+            };
+            return Err(format!("the operation '{}' has no parameter '{name}'{hint}", self.name));
         };
         parameter
             .kind

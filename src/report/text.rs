@@ -92,6 +92,9 @@ pub fn findings(
     volumes_in_short(out, &report.found)?;
     let guests = &report.found.guests;
     for (at, guest) in guests.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
         line!(out, "{}: {}", guest.root, one_line(&guest.facts))?;
         for note in &guest.notes {
             line!(out, "  note: {note}")?;

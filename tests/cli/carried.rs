@@ -1,17 +1,18 @@
 //! The carried image's Debian as one ext4 filesystem, changed before it is looked at.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sysprep_rs::fs::Kind;
 use sysprep_rs::fs::ext4::DRIVER;
+use sysprep_rs::fs::{Kind, ReadFs};
 use sysprep_rs::path::GuestPath;
 
 use super::{Place, root_filesystem};
 use crate::support::debugfs;
 use crate::support::disk::Disk;
-use crate::support::oracle::e2fsck_clean;
+use crate::support::oracle::{e2fsck_clean, succeed};
 use crate::support::snapshot::{Snapshot, of_fs};
 use crate::support::spec::path;
 
@@ -34,6 +35,8 @@ impl Carried {
         let place = Place::new();
         let image = root_filesystem(&place, &place.image(), "qcow2");
         assert_eq!(image, place.path(ROOT));
+        // Every run reads and writes it: no larger than it has to be.
+        succeed("resize2fs", "e2fsprogs", &["-f", image.to_str().unwrap(), "32M"]);
         let carried = Self { place, image };
         carried.change(files);
         carried
@@ -41,17 +44,21 @@ impl Carried {
 
     /// Changes these files, too.
     pub(super) fn change(&self, files: &[(&str, &str)]) {
-        let mut there = self.tree();
+        if files.is_empty() {
+            return;
+        }
+        let fs = (DRIVER.open)(Arc::new(Disk::from_file(&self.image))).unwrap();
+        let mut made = BTreeSet::new();
         let hosts = self.place.path("files");
         fs::create_dir_all(&hosts).unwrap();
         let mut commands: Vec<Vec<u8>> = Vec::new();
         for (number, (at, content)) in files.iter().enumerate() {
             let at = path(at);
             let dir = at.parent().unwrap();
-            make(&dir, &mut there, &mut commands);
+            make(&*fs, &dir, &mut made, &mut commands);
             commands.push(format!("cd \"{dir}\"").into_bytes());
             let name = String::from_utf8(at.name().unwrap().to_vec()).unwrap();
-            if there.remove(&at).is_some() {
+            if kind_at(&*fs, &at).is_some() {
                 commands.push(format!("rm \"{name}\"").into_bytes());
             }
             if *content == GONE {
@@ -84,6 +91,29 @@ impl Carried {
         tree(&self.image)
     }
 
+    /// What debugfs says of a path.
+    pub(super) fn asked(&self, what: &str, at: &str) -> String {
+        let command = format!("{what} \"{at}\"");
+        let words = ["-R", &command, self.image.to_str().unwrap()];
+        String::from_utf8(succeed("debugfs", "e2fsprogs", &words)).unwrap()
+    }
+
+    /// A file's content.
+    pub(super) fn cat(&self, at: &str) -> String {
+        self.asked("cat", at)
+    }
+
+    /// Whether something is at a path.
+    pub(super) fn has(&self, at: &str) -> bool {
+        let fs = (DRIVER.open)(Arc::new(Disk::from_file(&self.image))).unwrap();
+        kind_at(&*fs, &path(at)).is_some()
+    }
+
+    /// Puts an image back.
+    pub(super) fn reset(&self, bytes: &[u8]) {
+        fs::write(&self.image, bytes).unwrap();
+    }
+
     /// The image's bytes.
     pub(super) fn bytes(&self) -> Vec<u8> {
         fs::read(&self.image).unwrap()
@@ -95,14 +125,28 @@ pub(super) fn tree(image: &Path) -> Snapshot {
     of_fs(&*(DRIVER.open)(Arc::new(Disk::from_file(image))).unwrap()).unwrap()
 }
 
-fn make(dir: &GuestPath, there: &mut Snapshot, commands: &mut Vec<Vec<u8>>) {
-    let at = there.get(dir).map(|it| it.kind);
-    assert!(matches!(at, None | Some(Some(Kind::Directory))), "{dir} is no directory");
-    if at.is_none() {
-        let above = dir.parent().unwrap();
-        make(&above, there, commands);
+/// What is at a path; links are not followed.
+fn kind_at(fs: &dyn ReadFs, at: &GuestPath) -> Option<Kind> {
+    let mut node = fs.root();
+    for name in at.names() {
+        if fs.stat(node).unwrap().kind != Kind::Directory {
+            return None;
+        }
+        node = fs.lookup(node, name).unwrap()?;
+    }
+    Some(fs.stat(node).unwrap().kind)
+}
+
+fn make(
+    fs: &dyn ReadFs,
+    dir: &GuestPath,
+    made: &mut BTreeSet<GuestPath>,
+    commands: &mut Vec<Vec<u8>>,
+) {
+    let kind = kind_at(fs, dir);
+    assert!(matches!(kind, None | Some(Kind::Directory)), "{dir} is no directory");
+    if kind.is_none() && made.insert(dir.clone()) {
+        make(fs, &dir.parent().unwrap(), made, commands);
         commands.push(format!("mkdir \"{dir}\"").into_bytes());
-        let like = there[&above].clone();
-        there.insert(dir.clone(), like);
     }
 }

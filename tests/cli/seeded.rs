@@ -159,8 +159,8 @@ fn seeding_alone_changes_nothing_else() {
 
     for (words, part) in [
         (&["seed"][..], "add --user-data FILE"),
-        (&["seed", "--user-data=user", "--config-drive"], "cannot be used with"),
-        (&["seed", "--user-data=user", "--force"], "--output <FILE>"),
+        (&["seed", "--user-data=user", "--config-drive"], "cannot be given together"),
+        (&["seed", "--user-data=user", "--force"], "--output FILE has to be given, too"),
     ] {
         let (_, error) = seal(&place, words, 2);
         assert!(error.contains(part), "{words:?}: {error}");

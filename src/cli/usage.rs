@@ -1,0 +1,60 @@
+//! What clap finds wrong with a command line, in one line of ours.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// The flag with which exactly a saved plan is applied.
+const PLAN: &str = "--plan";
+
+/// The error as one line that says what to do; `None` where clap's own words do.
+pub(super) fn one_line(error: &clap::Error) -> Option<String> {
+    let texts = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    };
+    let argument = texts(ContextKind::InvalidArg);
+    let first = argument.first()?;
+    match error.kind() {
+        ErrorKind::InvalidValue => {
+            let value = texts(ContextKind::InvalidValue).concat();
+            let allowed = texts(ContextKind::ValidValue);
+            let name = flag(first);
+            Some(match (value.is_empty(), allowed.is_empty()) {
+                (true, true) => format!("{name} needs a value: write {}", plain(first)),
+                (true, false) => format!("{name} needs a value: one of {}", allowed.join(", ")),
+                (false, true) => return None,
+                (false, false) => {
+                    format!("{name}: '{value}' is not one of {}", allowed.join(", "))
+                }
+            })
+        }
+        ErrorKind::TooManyValues => Some(format!("{} takes no value", flag(first))),
+        ErrorKind::MissingRequiredArgument => {
+            let missing: Vec<String> = argument.iter().map(|it| plain(it)).collect();
+            Some(format!("{} has to be given, too; --help says what for", missing.join(" and ")))
+        }
+        ErrorKind::ArgumentConflict => {
+            let others = texts(ContextKind::PriorArg);
+            let all: Vec<&str> = argument.iter().chain(&others).map(|it| flag(it)).collect();
+            Some(match all.iter().find(|it| **it != PLAN) {
+                Some(other) if all.contains(&PLAN) => format!(
+                    "{other}: --plan applies exactly the plan; give the flag to 'audit --save-plan'"
+                ),
+                _ if others.is_empty() => format!("{} is given twice", flag(first)),
+                _ => format!("{} cannot be given together", all.join(" and ")),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// `--flag` of `--flag <VALUE>`, `IMAGE` of `[IMAGE]`.
+fn flag(argument: &str) -> &str {
+    let argument = argument.trim_matches(['[', ']', '<', '>']);
+    argument.split([' ', '=', '[']).next().unwrap_or(argument)
+}
+
+/// `--flag VALUE` of `--flag <VALUE>`.
+fn plain(argument: &str) -> String {
+    argument.replace(['<', '>', '[', ']'], "")
+}
