@@ -2,7 +2,8 @@
 
 use super::first_boot::Comeback;
 use crate::fs::Timestamp;
-use crate::guest::way_in::{By, WayIn, WaysIn};
+use crate::guest::boot::Loaded;
+use crate::guest::way_in::{By, WayIn, WaysIn, words as words_of};
 use crate::guest::{GuestError, Init};
 use crate::operation::evidence::Sight;
 
@@ -41,7 +42,7 @@ pub(super) fn look(sight: &Sight<'_>, now: Timestamp) -> Comeback {
 fn found(sight: &Sight<'_>, now: Timestamp) -> Result<Comeback, GuestError> {
     let today = now.seconds.div_euclid(DAY);
     let WaysIn { ways, mut notes, rules, .. } =
-        WaysIn::read(sight.files, sight.facts, sight.cloud()?, today)?;
+        WaysIn::read(sight.files, sight.facts, sight.cloud()?, today, &sshd_command(sight)?)?;
     let ssh = match ways.iter().any(WayIn::is_ssh) {
         true => ssh_starts(sight)?,
         false => None,
@@ -140,6 +141,26 @@ fn console_starts(sight: &Sight<'_>) -> Result<Option<bool>, GuestError> {
         }
     }
     Ok(boot.starts("getty.target")?.is_none().then_some(false))
+}
+
+/// The words of the command by which systemd starts OpenSSH's server; none where it does not.
+fn sshd_command(sight: &Sight<'_>) -> Result<Vec<String>, GuestError> {
+    let (Some(units), Some(boot)) = (sight.units()?, sight.boot()?) else { return Ok(Vec::new()) };
+    for name in UNITS {
+        let Some(found) = boot.starts(name)? else { continue };
+        let base = found.unit.rsplit_once('.').map_or("", |it| it.0);
+        for service in [format!("{base}.service"), format!("{base}@.service")] {
+            let Loaded::Unit(unit) = units.unit(&service)? else { continue };
+            // Signs before the program say how it is run (systemd.service(5)).
+            let commands = unit.settings.list("Service", "ExecStart");
+            let mut words =
+                commands.iter().map(|it| it.trim_start_matches(['-', '@', ':', '+', '!']));
+            if let Some(command) = words.find(|it| it.contains("/sshd")) {
+                return Ok(words_of(command));
+            }
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Whether booting starts an SSH server; `None` where that is not known.

@@ -49,7 +49,7 @@ fn facts(init: Init) -> Facts {
 fn read_with(fs: MemoryFs, init: Init) -> WaysIn {
     let (tree, facts) = (single(fs), facts(init));
     let cloud = CloudInit::read(&tree, &facts).unwrap();
-    WaysIn::read(&tree, &facts, cloud.as_ref(), TODAY).unwrap()
+    WaysIn::read(&tree, &facts, cloud.as_ref(), TODAY, &[]).unwrap()
 }
 
 fn read(fs: MemoryFs) -> WaysIn {

@@ -362,3 +362,32 @@ fn a_console_that_does_not_start_lets_nobody_in() {
     let found = way_in(&[("/etc/systemd/system/getty.target", "-> /dev/null")]);
     assert!(matches!(found.as_slice(), [Comeback::Missing(_)]), "{found:?}");
 }
+
+#[test]
+fn options_of_the_servers_unit_decide_who_gets_in() {
+    let users: &[(&str, &str)] = &[
+        ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+        ("/etc/shadow", "root:$6$a$b:20000:0:99999:7:::\n"),
+        ("/bin/sh", ""),
+        ("/etc/ssh/sshd_config", "PermitRootLogin yes\n"),
+        ("/etc/default/ssh", "SSHD_OPTS=\"-o PasswordAuthentication=no\"\n"),
+    ];
+    let way_in = |more: &[(&str, &str)]| {
+        let parts = [SYSTEMD, DEBIAN, users, more];
+        of(&planned(&parts, &embedded("ssh-hostkeys")).0, "way in")
+    };
+    let drop_in = |command: &str| {
+        let drop_in = format!("[Service]\nExecStart=\nExecStart={command}\n");
+        way_in(&[("/etc/systemd/system/ssh.service.d/x.conf", &drop_in)])
+    };
+    let by_password = made("root with its password, by SSH");
+    assert!(
+        matches!(way_in(&[]).as_slice(), [Comeback::Missing(_)]),
+        "Debian's unit has SSHD_OPTS"
+    );
+    assert_eq!(drop_in("-/usr/sbin/sshd -D"), by_password);
+    let off = drop_in("/usr/sbin/sshd -D -oPermitRootLogin=no");
+    assert!(matches!(off.as_slice(), [Comeback::Missing(_)]), "{off:?}");
+    let other = drop_in("/usr/sbin/sshd -D -f /etc/ssh/other");
+    assert!(matches!(other.as_slice(), [Comeback::Missing(_)]), "its file is not there: {other:?}");
+}

@@ -20,6 +20,7 @@ use ssh::{Opens, Servers};
 
 pub use accounts::Password;
 pub use sshd_config::{Effective, SshdConfig, Who};
+pub(crate) use text::words;
 
 /// How many accounts that could log in are looked into.
 const ACCOUNTS: usize = 200;
@@ -102,7 +103,8 @@ pub struct WaysIn {
 
 impl WaysIn {
     /// Reads them off a guest. `cloud` is what its cloud-init would do, `today` the day, counted from
-    /// 1970, at which accounts and keys are asked whether they are expired.
+    /// 1970, at which accounts and keys are asked whether they are expired, `sshd` the words of the
+    /// command that starts OpenSSH's server; none where that is not known.
     ///
     /// # Errors
     /// The guest cannot be read.
@@ -111,10 +113,11 @@ impl WaysIn {
         facts: &Facts,
         cloud: Option<&CloudInit>,
         today: i64,
+        sshd: &[String],
     ) -> Result<Self, GuestError> {
         let cloud = cloud.filter(|it| !matches!(it.runs, Runs::No { .. }));
         let accounts = accounts::read(files, today)?;
-        let servers = Servers::read(files)?;
+        let servers = Servers::read(files, sshd)?;
         let console = console::read(files, facts)?;
         let mut found = Self { notes: accounts.notes.clone(), ..Self::default() };
         found.servers.extend(servers.sshd.iter().map(|it| it.0.clone()));

@@ -57,8 +57,9 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// Reads what is installed and its settings.
-    pub(super) fn read(files: &dyn Files) -> Result<Self, GuestError> {
+    /// Reads what is installed and its settings. `command` is how sshd is started; empty where that is
+    /// not known.
+    pub(super) fn read(files: &dyn Files, command: &[String]) -> Result<Self, GuestError> {
         let mut servers = Self::default();
         let program = |places: &[&str]| -> Result<Option<GuestPath>, GuestError> {
             for at in places.iter().map(|it| text::path(it)) {
@@ -69,7 +70,7 @@ impl Servers {
             Ok(None)
         };
         if let Some(at) = program(SSHD)? {
-            let words = options(files, OPTIONS, &mut servers.notes)?;
+            let words = sshd_options(files, command, &mut servers.notes)?;
             let (mut first, mut config) = (Vec::new(), None);
             let mut words = words.iter();
             while let Some(word) = words.next() {
@@ -400,6 +401,30 @@ impl Servers {
         }
         self.dropbear.as_ref().map(|_| Ok(()))
     }
+}
+
+/// The options that sshd is started with: those of its command, in which settings stand as variables,
+/// or of all settings that there are.
+fn sshd_options(
+    files: &dyn Files,
+    command: &[String],
+    notes: &mut Vec<String>,
+) -> Result<Vec<String>, GuestError> {
+    if command.is_empty() {
+        return options(files, OPTIONS, notes);
+    }
+    let mut words = Vec::new();
+    for word in command.iter().skip(1) {
+        let Some(name) = word.strip_prefix('$') else {
+            words.push(word.clone());
+            continue;
+        };
+        let name = name.trim_start_matches('{').trim_end_matches('}');
+        for place in OPTIONS.iter().filter(|it| it.1 == name) {
+            words.extend(options(files, std::slice::from_ref(place), notes)?);
+        }
+    }
+    Ok(words)
 }
 
 /// Words of a shell's settings.

@@ -46,7 +46,7 @@ pub(super) fn is_program(files: &dyn Files, at: &GuestPath) -> Result<bool, Gues
 }
 
 /// Words of a line, with quotes taken off as sshd's and systemd's own splitting does.
-pub(super) fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
