@@ -2,7 +2,7 @@
 
 use super::resolve::Reached;
 use super::{GuestError, Tree};
-use crate::fs::Kind;
+use crate::fs::{Kind, Node};
 use crate::path::GuestPath;
 
 /// How many names of one directory are listed: more than any that holds configuration.
@@ -23,6 +23,16 @@ pub struct FileState {
     pub gid: u32,
     /// Length of a regular file, in bytes.
     pub size: u64,
+    /// Which file of the image it is, where it is one as it is there: what was read of it holds for
+    /// whoever meets it again.
+    pub file: Option<FileId>,
+}
+
+/// A file of an image, as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    pub(super) mount: usize,
+    pub(super) node: Node,
 }
 
 /// A guest's files, for what only reads them: whether units start, who may log in, what cloud-init

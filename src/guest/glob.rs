@@ -292,6 +292,9 @@ impl Alternative {
                         levels.push(Level::AnyDepth);
                     }
                 }
+                name if !name.iter().any(|byte| b"\\*?[\0".contains(byte)) => {
+                    levels.push(Level::Literal(name.to_vec()));
+                }
                 name => {
                     let name = NamePattern::parse(name)?;
                     levels.push(match name.literal() {
@@ -466,7 +469,12 @@ impl Search<'_> {
             self.found.places.push(root);
             return;
         }
-        self.tasks.push(Task { level: 0, dir: root });
+        match self.literals() {
+            Ok(Some(task)) => self.tasks.push(task),
+            Ok(None) => return,
+            // Once more, name by name, which tells the directory.
+            Err(_) => self.tasks.push(Task { level: 0, dir: root }),
+        }
         // Each directory is searched once for each level, whatever symlinks lead to it: that
         // bounds the work and ends every loop.
         let mut seen = HashSet::new();
@@ -480,6 +488,21 @@ impl Search<'_> {
                 level => self.scan(&task, &mut |name| level.matches(name)),
             }
         }
+    }
+
+    /// What is left to do in the directory that the literal names in front lead to; the last level is
+    /// never among them. `None` where they lead to none.
+    fn literals(&self) -> Result<Option<Task>, GuestError> {
+        let mut path = GuestPath::root();
+        let mut level = 0;
+        while let Some(Level::Literal(name)) = self.alternative.levels.get(level)
+            && !self.is_last(level)
+        {
+            path.push(name);
+            level += 1;
+        }
+        let reached = self.tree.reached(&path, true)?.filter(|it| it.kind() == Kind::Directory);
+        Ok(reached.map(|it| Task { level, dir: self.tree.place_of(it) }))
     }
 
     fn is_last(&self, level: usize) -> bool {

@@ -28,7 +28,7 @@ pub use accounts::Account;
 pub(crate) use accounts::parse as parse_accounts;
 pub use disk::{Disk, Filesystem, Swap};
 pub use facts::{Facts, Family, Init, MachineId, Packages, SelinuxMode};
-pub use files::{FileState, Files, NAMES};
+pub use files::{FileId, FileState, Files, NAMES};
 pub(crate) use fstab::swap_files as fstab_swap_files;
 pub use glob::{NamePattern, Pattern};
 pub use resolve::{Reached, Way};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::tree::{Place, Spot, Tree, encrypted};
-use super::{FileState, GuestError, NAMES};
+use super::{FileId, FileState, GuestError, NAMES};
 use crate::fs::{FsError, Kind, Node, ReadFs, Stat};
 use crate::path::GuestPath;
 
@@ -36,9 +36,10 @@ pub struct Reached {
 impl Reached {
     /// What is there.
     pub fn state(self) -> FileState {
-        let Self { path, stat, .. } = self;
+        let Self { path, spot: Spot { mount, node }, stat } = self;
         let Stat { kind, mode, uid, gid, size, .. } = stat;
-        FileState { path, kind, mode, uid, gid, size }
+        let file = Some(FileId { mount, node });
+        FileState { path, kind, mode, uid, gid, size, file }
     }
 
     /// The path, without symlinks.
@@ -101,7 +102,11 @@ impl Tree {
         path: &GuestPath,
         follow: bool,
     ) -> Result<Option<Place>, GuestError> {
-        Ok(self.reached(path, follow)?.map(|it| self.place(it.path, it.spot)))
+        Ok(self.reached(path, follow)?.map(|it| self.place_of(it)))
+    }
+
+    pub(super) fn place_of(&self, reached: Reached) -> Place {
+        self.place(reached.path, reached.spot)
     }
 
     fn reach(

@@ -144,7 +144,8 @@ pub struct Draft<'a> {
     guest: &'a Guest,
     read_only: ReadOnly<'a>,
     by: usize,
-    homes: Vec<GuestPath>,
+    /// Home directories, as the beginnings of patterns.
+    homes: Vec<String>,
     scans: Vec<(Scan, Vec<GuestPath>)>,
     /// Directories that the walk for the scans left out.
     unread: Vec<Unread>,
@@ -311,12 +312,26 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Root's home and those of every account, each once.
-fn homes(guest: &Guest) -> Vec<GuestPath> {
+/// Root's home and those of every account, each once, as the beginnings of patterns.
+fn homes(guest: &Guest) -> Vec<String> {
     let mut homes: BTreeSet<GuestPath> = BTreeSet::new();
     homes.extend("/root".parse());
     homes.extend(guest.accounts().iter().filter_map(|account| account.home.clone()));
     // `/home/*` is looked at anyway.
     let plain = |home: &GuestPath| home.parent().is_some_and(|dir| dir.to_bytes() == b"/home");
-    homes.into_iter().filter(|home| !plain(home)).collect()
+    // A home is a name, not a pattern; one that is not UTF-8 has no pattern.
+    let homes = homes.into_iter().filter(|home| !plain(home));
+    homes.filter_map(|home| String::from_utf8(home.to_bytes()).ok()).map(|it| quoted(&it)).collect()
+}
+
+/// A directory's path as a pattern to which names can be added.
+fn quoted(path: &str) -> String {
+    let mut quoted = String::new();
+    for c in path.trim_end_matches('/').chars() {
+        if "\\*?[]{},".contains(c) {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted
 }

@@ -125,13 +125,14 @@ pub(super) fn work_out(
     let mut added = vec![None; all.len()];
     let is_missing = looked.iter().any(|it| matches!(it, Ok(Comes::Not(_))));
     if is_missing && options.first_boot == FirstBoot::Auto {
+        let unit_files = sight.unit_files();
         drop(sight);
         for ((added, (at, thing)), looked) in added.iter_mut().zip(&all).zip(&looked) {
             if matches!(looked, Ok(Comes::Not(_))) {
                 *added = put_in(draft, guest, *at, thing)?;
             }
         }
-        sight = Sight::new(&*draft, &guest.facts);
+        sight = Sight::again(&*draft, &guest.facts, unit_files);
     }
     // What was put in may do for several things, and may be kept from starting.
     let any = added.iter().any(Option::is_some);

@@ -249,7 +249,15 @@ impl Files for Told<'_> {
             Some(_) => (Kind::Directory, 0),
             None => return Ok(None),
         };
-        Ok(Some(FileState { path: path.clone(), kind, mode: 0o755, uid: 0, gid: 0, size }))
+        Ok(Some(FileState {
+            path: path.clone(),
+            kind,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            size,
+            file: None,
+        }))
     }
 
     fn follow(&self, path: &GuestPath) -> Result<Option<FileState>, GuestError> {

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::name::{Name, escape_path};
-use super::search_path;
 use super::store::Store;
 use super::unit_file::Settings;
 use crate::fs::Kind;
@@ -97,7 +96,7 @@ fn has(store: &Store<'_>, generator: &str) -> Result<bool, GuestError> {
         let Ok(dir) = GuestPath::from_bytes(dir.as_bytes()) else { continue };
         let path = dir.join(generator.as_bytes());
         if store.files.locate(&path)?.is_some() {
-            return Ok(!search_path::masks(store.files, &path)?);
+            return Ok(!store.masks(&path)?);
         }
     }
     Ok(false)

@@ -20,5 +20,6 @@ pub use scripts::{
 };
 pub use start::{Boot, NotStarted, Reached};
 pub use state::UnitState;
+pub use store::UnitFiles;
 pub use unit_file::{Setting, Settings};
 pub use units::{Loaded, Unit, Units};

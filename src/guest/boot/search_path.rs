@@ -186,19 +186,9 @@ pub(super) fn destination(
     Ok(here)
 }
 
-/// Whether a unit file at a path masks: `/dev/null`, a device, or an empty file, by symlinks or not.
-pub(super) fn masks(files: &dyn Files, path: &GuestPath) -> Result<bool, GuestError> {
-    if is_dev_null(path) {
-        return Ok(true);
-    }
-    if let Some(found) = files.follow(path)? {
-        return Ok(match found.kind {
-            Kind::File => found.size == 0,
-            Kind::CharDevice | Kind::BlockDevice => true,
-            _ => false,
-        });
-    }
-    // A guest's own /dev/null is often not in its image, so that links to it lead nowhere.
+/// Whether a path that leads to nothing that is there leads to `/dev/null`: a guest's own is often not
+/// in its image.
+pub(super) fn leads_to_dev_null(files: &dyn Files, path: &GuestPath) -> Result<bool, GuestError> {
     let mut here = path.clone();
     for _ in 0..MAX_LINKS {
         let Some(target) = files.link_target(&here)? else { return Ok(false) };

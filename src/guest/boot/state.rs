@@ -283,7 +283,7 @@ fn look_up(store: &Store<'_>, search: &SearchPath, found: &mut Found) -> Looked<
         return Ok(Ok(()));
     }
     for path in drop_ins(store, search, names.iter().copied())? {
-        if search_path::masks(store.files, &path)? {
+        if store.masks(&path)? {
             continue;
         }
         let settings = store.settings(&path)?;

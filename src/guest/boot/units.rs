@@ -9,7 +9,7 @@ use super::name::{Form, Name, expand};
 use super::preset::{self, Enabling, Presets};
 use super::search_path::{BINDING, SearchPath, destination};
 use super::state::{self, UnitState, alias_is_valid, drop_ins};
-use super::store::Store;
+use super::store::{Store, UnitFiles};
 use super::unit_file::Settings;
 use crate::fs::Kind;
 use crate::guest::{Files, GuestError};
@@ -103,7 +103,15 @@ impl<'a> Units<'a> {
     /// # Errors
     /// The guest cannot be read.
     pub fn new(files: &'a dyn Files) -> Result<Self, GuestError> {
-        let store = Store::new(files);
+        Self::with(files, UnitFiles::default())
+    }
+
+    /// The same, with what was read of the image's files before.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn with(files: &'a dyn Files, known: UnitFiles) -> Result<Self, GuestError> {
+        let store = Store::new(files, known);
         let search = SearchPath::read(&store)?;
         let settings_left = Cell::new(MAX_SETTINGS);
         let glob_left = Cell::new(MAX_GLOBBED);

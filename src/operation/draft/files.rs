@@ -60,7 +60,7 @@ impl Draft<'_> {
         let Some(owned) = self.owned(&target).map_err(failed)? else { return Ok(None) };
         let size = self.size(&target).map_err(failed)?;
         let (mode, uid, gid) = (owned.mode, owned.uid, owned.gid);
-        Ok(Some(FileState { path: target.path, kind, mode, uid, gid, size }))
+        Ok(Some(FileState { path: target.path, kind, mode, uid, gid, size, file: None }))
     }
 
     /// The names in a directory, as they are or will be.

@@ -65,6 +65,15 @@ impl Draft<'_> {
         self.gone.clear();
         let keep = self.kept(targets)?;
         let mut found: BTreeMap<GuestPath, Target> = BTreeMap::new();
+        let moved = self.moved_directories();
+        let made: Vec<GuestPath> = self
+            .pending
+            .iter()
+            .filter(|(_, it)| {
+                (it.original.is_none() || it.left || it.from.is_some()) && it.after.kind().is_some()
+            })
+            .map(|(path, _)| path.clone())
+            .collect();
         for text in &targets.patterns {
             let mut any = !targets.required;
             for pattern in self.expand(text)? {
@@ -82,8 +91,8 @@ impl Draft<'_> {
                         None => self.note_gone(&path, &keep, targets),
                     }
                 }
-                for dir in self.moved_directories() {
-                    self.each_below(&dir, &Kept::default(), &mut |target, _| {
+                for dir in &moved {
+                    self.each_below(dir, &Kept::default(), &mut |target, _| {
                         if pattern.matches(&target.path) {
                             any = true;
                             let target = Target { matched: text.clone(), ..target.clone() };
@@ -92,12 +101,8 @@ impl Draft<'_> {
                         Ok(())
                     })?;
                 }
-                let made = self.pending.iter().filter(|(path, it)| {
-                    (it.original.is_none() || it.left || it.from.is_some())
-                        && it.after.kind().is_some()
-                        && pattern.matches(path)
-                });
-                for (path, pending) in made {
+                for path in made.iter().filter(|path| pattern.matches(path)) {
+                    let Some(pending) = self.pending.get(path) else { continue };
                     any = true;
                     let target = pending.target(path, text);
                     found.entry(path.clone()).or_insert(target);
@@ -202,16 +207,7 @@ impl Draft<'_> {
         let Some(rest) = text.strip_prefix('~') else { return Ok(vec![Pattern::parse(text)?]) };
         let mut patterns = vec![Pattern::parse(&format!("/home/*{rest}"))?];
         for home in &self.homes {
-            // A home is a name, not a pattern; one that is not UTF-8 has no pattern.
-            let Ok(home) = String::from_utf8(home.to_bytes()) else { continue };
-            let mut quoted = String::new();
-            for c in home.trim_end_matches('/').chars() {
-                if "\\*?[]{},".contains(c) {
-                    quoted.push('\\');
-                }
-                quoted.push(c);
-            }
-            patterns.push(Pattern::parse(&format!("{quoted}{rest}"))?);
+            patterns.push(Pattern::parse(&format!("{home}{rest}"))?);
         }
         Ok(patterns)
     }

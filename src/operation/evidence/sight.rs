@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::guest::boot::{
-    Boot, Units, busybox_script, openrc_runlevel, runit_directory, sysv_directory,
+    Boot, UnitFiles, Units, busybox_script, openrc_runlevel, runit_directory, sysv_directory,
 };
 use crate::guest::cloud_init::{self, CloudInit, Runs};
 use crate::guest::network::{self, Cloud, Network};
@@ -15,6 +15,7 @@ pub struct Sight<'a> {
     pub files: &'a dyn Files,
     /// What it is.
     pub facts: &'a Facts,
+    unit_files: UnitFiles,
     units: OnceCell<Units<'a>>,
     boot: OnceCell<Boot>,
     cloud: OnceCell<Option<CloudInit>>,
@@ -44,8 +45,18 @@ fn buildroots(name: &str) -> &str {
 impl<'a> Sight<'a> {
     /// A guest with these files, of which nothing is read yet.
     pub fn new(files: &'a dyn Files, facts: &'a Facts) -> Self {
+        Self::again(files, facts, UnitFiles::default())
+    }
+
+    /// The same, where the guest was looked at before other files of it were to change.
+    pub fn again(files: &'a dyn Files, facts: &'a Facts, unit_files: UnitFiles) -> Self {
         let (units, boot, cloud, network) = Default::default();
-        Self { files, facts, units, boot, cloud, network }
+        Self { files, facts, unit_files, units, boot, cloud, network }
+    }
+
+    /// What was read of the image's units.
+    pub fn unit_files(&self) -> UnitFiles {
+        self.unit_files.clone()
     }
 
     /// Its systemd units; `None` where another init system starts it.
@@ -56,7 +67,7 @@ impl<'a> Sight<'a> {
         if self.facts.init != Some(Init::Systemd) {
             return Ok(None);
         }
-        once(&self.units, || Units::new(self.files)).map(Some)
+        once(&self.units, || Units::with(self.files, self.unit_files())).map(Some)
     }
 
     /// What systemd comes to at the next boot; `None` where another init system starts the guest.

@@ -20,7 +20,7 @@ impl With<'_> {
             None if self.below(path).next().is_some() => (Kind::Directory, 0o755, 0),
             None => return None,
         };
-        Some(FileState { path: path.clone(), kind, mode, uid: 0, gid: 0, size })
+        Some(FileState { path: path.clone(), kind, mode, uid: 0, gid: 0, size, file: None })
     }
 
     /// What is directly in a directory of what is added.
