@@ -7,7 +7,7 @@ use sysprep_rs::fs::ext4::source::{DeviceSource, read_inode};
 use sysprep_rs::fs::ext4::superblock::Superblock;
 
 use super::*;
-use crate::support::oracle::run;
+use crate::support::oracle::{run, succeed};
 
 fn set(name: &str, value: Option<&[u8]>) -> MetaChange {
     MetaChange {
@@ -157,4 +157,28 @@ fn acls_are_stored_in_their_own_form() {
     let large = vec![1; 5000];
     let change = set("user.too-large", Some(&large));
     assert!(matches!(editor.set_meta(file, &change), Err(FsError::CannotStore(_))));
+}
+
+#[test]
+fn a_filesystem_without_attributes_says_that_it_has_some_once_it_does() {
+    for size in ["128", "256"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spec = Spec::default();
+        spec.file("/a", "x");
+        spec.file("/b", "x");
+        let args = ["-t", "ext4", "-I", size, "-O", "^ext_attr"];
+        let image = recipe::ext4(dir.path(), &mut spec, &args, 8 << 20);
+        let has = || {
+            let said = succeed("dumpe2fs", "e2fsprogs", &["-h", image.to_str().unwrap()]);
+            String::from_utf8(said).unwrap().contains(" ext_attr ")
+        };
+        edit(&image, &|edit| {
+            set_meta(edit, "/b", &MetaChange { mode: Some(0o600), ..MetaChange::default() })
+        });
+        assert!(!has(), "{size}: there are none yet");
+        edit(&image, &|edit| set_meta(edit, "/a", &set("user.one", Some(b"1"))));
+        assert!(has(), "{size}");
+        let listed = debugfs::script(&image, false, &[b"ea_list /a".to_vec()]);
+        assert!(String::from_utf8_lossy(&listed[0]).contains("user.one"), "{size}: {listed:?}");
+    }
 }

@@ -112,6 +112,10 @@ impl Store {
         if inside != before.0 {
             let area = xattr::to_inode(&inside, room).ok_or(FsError::NoSpace)?;
             inode.set_xattr_area(&area)?;
+            // As the kernel says it, wherever the attribute is: tools look for none without.
+            if inside.iter().any(|it| !is_inline_rest(it)) {
+                self.state().ext_attr = true;
+            }
         }
         if outside != before.1 {
             self.store_outside(inode, shared, outside)?;
@@ -167,11 +171,14 @@ impl Store {
     /// Takes the inline content's rest out of the inode's attributes.
     pub(super) fn remove_inline_rest(&self, inode: &mut Inode) -> Result<(), FsError> {
         let mut attributes = attributes::in_inode(inode)?;
-        attributes.retain(|attribute| {
-            (attribute.index, attribute.name.as_slice()) != (xattr::SYSTEM, xattr::INLINE_DATA)
-        });
+        attributes.retain(|attribute| !is_inline_rest(attribute));
         let area =
             xattr::to_inode(&attributes, inode.xattr_area().len()).ok_or(FsError::NoSpace)?;
         inode.set_xattr_area(&area)
     }
+}
+
+/// Whether it is the rest of a file's inline content, which is kept like an attribute.
+fn is_inline_rest(attribute: &Attribute) -> bool {
+    (attribute.index, attribute.name.as_slice()) == (xattr::SYSTEM, xattr::INLINE_DATA)
 }
