@@ -35,12 +35,13 @@ pub(super) fn one_line(error: &clap::Error) -> Option<String> {
         }
         ErrorKind::ArgumentConflict => {
             let others = texts(ContextKind::PriorArg);
-            let all: Vec<&str> = argument.iter().chain(&others).map(|it| flag(it)).collect();
+            let mut all: Vec<&str> = argument.iter().chain(&others).map(|it| flag(it)).collect();
+            all.dedup();
             Some(match all.iter().find(|it| **it != PLAN) {
                 Some(other) if all.contains(&PLAN) => format!(
                     "{other}: --plan applies exactly the plan; give the flag to 'audit --save-plan'"
                 ),
-                _ if others.is_empty() => format!("{} is given twice", flag(first)),
+                _ if all.len() == 1 => format!("{} is given more than once", flag(first)),
                 _ => format!("{} cannot be given together", all.join(" and ")),
             })
         }
