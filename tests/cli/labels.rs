@@ -14,7 +14,7 @@ use super::carried::{Carried, GONE, ROOT, tree};
 use super::{Place, partition};
 use crate::support::debugfs::{script, snapshot};
 use crate::support::oracle::{self, e2fsck_clean};
-use crate::support::recipe;
+use crate::support::recipe::{self, Part};
 use crate::support::selinux::{debian, matchpathcon};
 use crate::support::snapshot::{Object, Snapshot};
 use crate::support::spec::{Body, Spec};
@@ -350,6 +350,50 @@ fn a_new_file_on_fat_has_no_label_and_none_is_missed() {
     let words = ["seal", "--write=/boot/efi/other.txt:x", "disk.raw"];
     let (text, _) = place.expect_words(&words, 0);
     assert!(!text.contains("labels"), "{text}");
+}
+
+/// The policy names the place in the guest, whichever filesystem is there.
+#[test]
+fn what_is_made_below_a_mount_has_the_label_of_its_path_in_the_guest() {
+    const HOME: &str = "11111111-2222-4333-8444-555555555555";
+    let small = Small::new(&[
+        (CONFIG.0, Some(CONFIG.1)),
+        (&format!("{CONTEXTS}/file_contexts"), Some(&policy()["file_contexts"])),
+        (&format!("{CONTEXTS}/file_contexts.homedirs"), Some(&policy()["file_contexts.homedirs"])),
+        ("/etc/fstab", Some(&format!("UUID={HOME} /home ext4 defaults 0 2\n"))),
+        ("/home", None),
+    ]);
+    let place = &small.place;
+    let scratch = place.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let mut home = Spec::default();
+    home.directory("/bob");
+    let args = ["-t", "ext4", "-O", "^has_journal", "-U", HOME];
+    let home = recipe::ext4(&scratch, &mut home, &args, 8 << 20);
+    let part = |name, image| Part { kind: "8300", name, image };
+    recipe::gpt(place.folder.path(), &[part("root", &small.image), part("home", &home)]);
+    let words = [
+        "seal",
+        "--operations=customize",
+        "--mkdir=/home/bob/.ssh",
+        "--write=/home/bob/.ssh/authorized_keys:k",
+        "--mkdir=/home/eve",
+        "disk.img",
+    ];
+    let (text, _) = place.expect_words(&words, 0);
+    assert!(text.contains("  labels  3 new files have those of the guest's policy\n"), "{text}");
+    let sealed = partition(place, &place.path("disk.img"), "raw", 1, "home.ext4");
+    e2fsck_clean(&sealed);
+    let tree = snapshot(&sealed);
+    for (at, is) in [
+        ("/bob/.ssh", "ssh_home_t"),
+        ("/bob/.ssh/authorized_keys", "ssh_home_t"),
+        ("/eve", "user_home_dir_t"),
+    ] {
+        let found = label(&tree, &at.parse().unwrap()).unwrap_or_default();
+        assert!(found.split(':').any(|it| it == is), "{at}: {found}");
+    }
+    assert_eq!(label(&tree, &"/bob".parse().unwrap()), None, "what was there stays as it is");
 }
 
 /// Where the carried image's second partition begins.
