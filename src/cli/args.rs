@@ -24,18 +24,20 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Say what sealing would change and why, and write nothing
     ///
-    /// Exit code 0: nothing to clean; 1: error; 2: usage; 3: something to clean, a secret found,
-    /// something that would be left alone or kept by internal snapshots or a backing file, or an
-    /// operation that cannot be worked out, and the last line says which. What else 'Stays readable'
-    /// changes no exit code.
+    /// Exit code 0: nothing to clean; 1: error, or what --first-boot=refuse or --require-way-in do not
+    /// allow; 2: usage; 3: something to clean, a secret found, something that would be left alone,
+    /// kept by internal snapshots or a backing file, or not come back at first boot, or an operation
+    /// that cannot be worked out, and the last line says which. What else 'Stays readable' changes no
+    /// exit code.
     Audit(AuditArgs),
     /// Clean the image, prove the result and commit it, all or nothing
     ///
-    /// Exit code 0: sealed, or nothing to do; 1: error; 2: usage; 3: sealed, but something that an
-    /// operation names was left alone, is kept by internal snapshots or a backing file, or is a
-    /// secret, and the last line says which. What else 'Stays readable' changes no exit code. After
-    /// an error the image is as it was, or, where writing it had begun, 'recover' completes it. -n
-    /// has the exit codes of 'audit'.
+    /// Exit code 0: sealed, or nothing to do; 1: error, or what --first-boot=refuse or
+    /// --require-way-in do not allow; 2: usage; 3: sealed, but something that an operation names was
+    /// left alone, is kept by internal snapshots or a backing file, or is a secret, or something that
+    /// it takes away does not come back at first boot, and the last line says which. What else 'Stays
+    /// readable' changes no exit code. After an error the image is as it was, or, where writing it had
+    /// begun, 'recover' completes it. -n has the exit codes of 'audit'.
     Seal(SealArgs),
     /// Show an image's format, partitions, filesystems and guests
     Inspect(InspectArgs),

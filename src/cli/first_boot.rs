@@ -55,9 +55,10 @@ pub(crate) fn tell(returns: &[Return], guests: &[Guest], image: &dyn std::fmt::D
 fn words(found: &Return, guests: &[Guest]) -> String {
     let guest = usize::try_from(found.guest).ok().and_then(|at| guests.get(at));
     let root = guest.filter(|_| guests.len() > 1).map(|it| format!("{}: ", it.root));
-    let what = match found.what == Return::WAY_IN {
-        true => String::new(),
-        false => format!("{}: ", found.what),
+    let what = match (found.what == Return::WAY_IN, &found.comes) {
+        (true, Comeback::Unknown(_)) => "it is not known whether anybody can log in: ".to_owned(),
+        (true, _) => String::new(),
+        (false, _) => format!("{}: ", found.what),
     };
     format!("{}{what}{}", root.unwrap_or_default(), found.comes.words())
 }

@@ -112,3 +112,37 @@ fn the_way_in_is_what_the_sealed_guest_lets_in() {
         assert_eq!(text.contains(&format!("  MISSING: {why}\n")), printed, "{words}: {text}");
     }
 }
+
+#[test]
+fn a_way_that_is_not_known_is_none_that_was_required() {
+    let unit = "/usr/lib/systemd/system/cloud-init.service";
+    let wants = "/etc/systemd/system/cloud-init.target.wants/cloud-init.service";
+    let link = format!("-> {unit}");
+    let guest = Carried::with(&[
+        ("/etc/shadow", LOCKED),
+        ("/usr/bin/cloud-init", ""),
+        ("/usr/lib/systemd/system/cloud-init.target", "[Unit]\n"),
+        (wants, &link),
+        ("/usr/lib/systemd/system-generators/cloud-init-generator", "#!/bin/sh\n"),
+        ("/usr/lib/cloud-init/ds-identify", "#!/bin/sh\n"),
+        (
+            "/etc/cloud/cloud.cfg",
+            "datasource_list: [ Ec2 ]\nusers: [ default ]\nsystem_info:\n  default_user: { name: debian }\n\
+             cloud_init_modules: [ users-groups, ssh ]\n",
+        ),
+    ]);
+    let (is, why) = guest.told("audit", "way in");
+    assert!(
+        is == "unknown" && why.starts_with("debian with a key of the cloud's metadata"),
+        "{why}"
+    );
+    let before = guest.bytes();
+    for words in ["audit", "seal"] {
+        let (_, error) = guest.run(&format!("{words} --require-way-in"), 1);
+        let said = format!("--require-way-in: it is not known whether anybody can log in: {why}");
+        assert_eq!(error, format!("sysprep-rs: root.ext4: {said}\n"), "{words}");
+    }
+    assert!(guest.bytes() == before);
+    let (text, error) = guest.run("seal", 0);
+    assert!(text.contains(&format!("  NOT KNOWN: {why}\n")) && error.is_empty(), "{text}");
+}
