@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use super::expression::Author;
 use super::load::Operation;
 use crate::problem::{At, LoadError, Problem, did_you_mean};
 use crate::text_file;
@@ -55,9 +56,9 @@ impl fmt::Display for CatalogueError {
 impl std::error::Error for CatalogueError {}
 
 /// Reads files side by side: a YAML parser takes longer for the catalogue than an audit does.
-fn read_all(files: &[(String, String)]) -> Vec<Result<Operation, LoadError>> {
+fn read_all(files: &[(String, String)], author: Author) -> Vec<Result<Operation, LoadError>> {
     let read = |files: &[(String, String)]| -> Vec<_> {
-        files.iter().map(|(file, text)| Operation::from_yaml(file, text)).collect()
+        files.iter().map(|(file, text)| Operation::by(author, file, text)).collect()
     };
     let (first, second) = files.split_at(files.len() / 2);
     thread::scope(|scope| {
@@ -81,7 +82,7 @@ impl Catalogue {
     pub fn embedded() -> Result<Self, CatalogueError> {
         let files = EMBEDDED.iter().map(|&(file, text)| (file.to_owned(), text.to_owned()));
         let mut catalogue = Self::default();
-        catalogue.add(files)?;
+        catalogue.add(files, Author::Program)?;
         Ok(catalogue)
     }
 
@@ -98,7 +99,7 @@ impl Catalogue {
         for path in paths {
             files.push((path.display().to_string(), read(&path)?));
         }
-        self.add(files.into_iter())?;
+        self.add(files.into_iter(), Author::User)?;
         Ok(self)
     }
 
@@ -118,11 +119,15 @@ impl Catalogue {
         Ok(())
     }
 
-    fn add(&mut self, files: impl Iterator<Item = (String, String)>) -> Result<(), CatalogueError> {
+    fn add(
+        &mut self,
+        files: impl Iterator<Item = (String, String)>,
+        author: Author,
+    ) -> Result<(), CatalogueError> {
         let mut added: BTreeMap<String, Operation> = BTreeMap::new();
         let mut errors = Vec::new();
         let files: Vec<_> = files.collect();
-        for ((file, _), read) in files.iter().zip(read_all(&files)) {
+        for ((file, _), read) in files.iter().zip(read_all(&files, author)) {
             match read {
                 Ok(operation) => match added.get(&operation.name) {
                     Some(other) => {
@@ -231,4 +236,16 @@ fn collect(folder: &Path, depth: usize, into: &mut Vec<PathBuf>) -> Result<(), C
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_expression_in_the_binary_is_one() {
+        for (file, text) in EMBEDDED {
+            Operation::by(Author::User, file, text).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::comes_back::ComesBack;
 use super::evidence::Evidence;
+use super::expression::Author;
 use super::schema::OPERATION;
 use super::shape::{Fields, Reader};
 use super::step::Step;
@@ -257,8 +258,14 @@ impl Operation {
     /// # Errors
     /// Every problem that the text has, each with its line and column.
     pub fn from_yaml(file: &str, text: &str) -> Result<Self, LoadError> {
+        Self::by(Author::User, file, text)
+    }
+
+    /// Reads a file of this author.
+    pub(crate) fn by(author: Author, file: &str, text: &str) -> Result<Self, LoadError> {
         let document = yaml::parse(text).map_err(|problem| LoadError::new(file, vec![problem]))?;
-        Self::read(file, Digest::of(text.as_bytes()), Arc::new(document), &BTreeMap::new())
+        let digest = Digest::of(text.as_bytes());
+        Self::read(file, digest, Arc::new(document), &BTreeMap::new(), author)
     }
 
     /// Makes an operation of values that stand for its file; `file` names them in messages. No text
@@ -268,7 +275,8 @@ impl Operation {
     /// Every problem that the values have, without a place worth telling.
     pub fn from_values(file: &str, values: &serde_json::Value) -> Result<Self, LoadError> {
         let digest = Digest::of(values.to_string().as_bytes());
-        Self::read(file, digest, Arc::new(Node::from(values)), &BTreeMap::new())
+        let document = Arc::new(Node::from(values));
+        Self::read(file, digest, document, &BTreeMap::new(), Author::User)
     }
 
     /// The operation as data.
@@ -329,7 +337,8 @@ impl Operation {
             .map_err(|wrong| format!("parameter '{name}' of '{}': {wrong}", self.name))?;
         let mut settings = self.settings.clone();
         settings.insert(name.to_owned(), value.to_owned());
-        *self = Self::read(&self.file, self.digest, self.document.clone(), &settings).map_err(
+        let document = self.document.clone();
+        *self = Self::read(&self.file, self.digest, document, &settings, Author::User).map_err(
             |error| {
                 let why = error.to_string().replace('\n', "; ");
                 format!("parameter '{name}' of '{}' cannot be '{value}': {why}", self.name)
@@ -343,9 +352,10 @@ impl Operation {
         digest: Digest,
         document: Arc<Node>,
         settings: &BTreeMap<String, String>,
+        author: Author,
     ) -> Result<Self, LoadError> {
         let values = values(&document, settings);
-        let mut reader = Reader::new(&values);
+        let mut reader = Reader::new(&values, author);
         let fields = reader.right_fields(&document, "an operation", &[OPERATION]);
         let Reader { mut problems, used, steps_are_right, .. } = reader;
         let Some(fields) = fields else { return Err(LoadError::new(file, problems)) };

@@ -16,6 +16,7 @@ mod content;
 pub mod crypt;
 mod draft;
 pub mod evidence;
+mod expression;
 pub(crate) mod initramfs;
 mod load;
 mod mode;

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value as Json;
 
 use super::crypt::Secret;
 use super::evidence::{EVIDENCE, Kind as EvidenceKind};
+use super::expression::{Author, Expression};
 use super::mode::{self, ModeChange};
 use super::step::{VERBS, Verb};
 use super::yaml::{Entry, Node, Yaml};
@@ -99,8 +99,8 @@ pub(crate) enum Value {
     Secret(Secret),
     /// Permission bits.
     Mode(u16),
-    /// A compiled regular expression.
-    Regex(Regex),
+    /// A regular expression.
+    Regex(Expression),
     /// A list.
     List(Vec<Value>),
     /// A map.
@@ -194,7 +194,7 @@ impl Fields {
     }
 
     /// A regular expression.
-    pub(crate) fn regex(&self, name: &str) -> Option<Regex> {
+    pub(crate) fn regex(&self, name: &str) -> Option<Expression> {
         match self.get(name)? {
             Value::Regex(regex) => Some(regex.clone()),
             _ => None,
@@ -220,7 +220,7 @@ impl Fields {
     }
 
     /// A list of regular expressions; empty where it is left out.
-    pub(crate) fn regexes(&self, name: &str) -> Vec<Regex> {
+    pub(crate) fn regexes(&self, name: &str) -> Vec<Expression> {
         self.list(name)
             .iter()
             .filter_map(|value| match value {
@@ -281,30 +281,13 @@ impl Fields {
     }
 }
 
-/// Compiled size that a regular expression may have; a guest's text is matched in linear time
-/// whatever it is, and no sensible step comes near this.
-const REGEX_SIZE: usize = 1 << 20;
-
-/// Compiles a step's regular expression.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
-        .multi_line(true)
-        .size_limit(REGEX_SIZE)
-        .dfa_size_limit(REGEX_SIZE)
-        .build()
-        .map_err(|error| {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default().trim();
-            format!("not a regular expression: {}", last.trim_start_matches("error: "))
-        })
-}
-
 /// Reads a tree against the tables, collecting every problem.
 pub(crate) struct Reader<'a> {
     /// Parameters to put in place of `{name}`.
     pub(crate) parameters: &'a BTreeMap<String, String>,
     /// Which of them the steps named.
     pub(crate) used: BTreeSet<String>,
+    author: Author,
     /// Parameters are put in place within steps only.
     within_steps: bool,
     /// Whether every step and piece of evidence is one, so that `used` is complete.
@@ -314,9 +297,10 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(parameters: &'a BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(parameters: &'a BTreeMap<String, String>, author: Author) -> Self {
         Self {
             parameters,
+            author,
             used: BTreeSet::new(),
             within_steps: false,
             steps_are_right: true,
@@ -489,7 +473,7 @@ impl<'a> Reader<'a> {
             self.wrong(at, format!("'{name}' {problem}"));
             return None;
         }
-        match checked(shape, filled) {
+        match checked(shape, filled, self.author) {
             Ok(value) => Some(value),
             Err(problem) => {
                 self.wrong(at, format!("'{name}': {problem}"));
@@ -546,7 +530,7 @@ fn names<'a>(tables: &'a [&'static [Field]]) -> impl Iterator<Item = &'static st
 }
 
 /// Checks one text against its shape.
-fn checked(shape: &Shape, text: String) -> Result<Value, String> {
+fn checked(shape: &Shape, text: String, author: Author) -> Result<Value, String> {
     match shape {
         Shape::Line if text.trim().is_empty() => Err("is empty; write one line of text".into()),
         Shape::Line if text.contains('\n') => Err("is one line of text, without a line end".into()),
@@ -583,7 +567,7 @@ fn checked(shape: &Shape, text: String) -> Result<Value, String> {
             NamePattern::parse(text.as_bytes())?;
             Ok(Value::Text(text))
         }
-        Shape::Regex => compile(&text).map(Value::Regex),
+        Shape::Regex => Expression::new(&text, author).map(Value::Regex),
         Shape::Secret => Ok(Value::Secret(Secret::new(text))),
         Shape::OneOf(words) => {
             if words.contains(&text.as_str()) {
@@ -687,7 +671,7 @@ mod tests {
     #[test]
     fn only_declared_parameters_are_filled_in() {
         let parameters = BTreeMap::from([("dir".to_owned(), "a.b".to_owned())]);
-        let mut reader = Reader::new(&parameters);
+        let mut reader = Reader::new(&parameters, Author::User);
         reader.within_steps = true;
         assert_eq!(reader.fill("/{dir}/{x,y}/{z", str::to_owned), "/a.b/{x,y}/{z");
         assert_eq!(reader.fill("^{dir}{2}$", regex::escape), r"^a\.b{2}$");

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use regex::bytes::Regex;
-
+use super::expression::Expression;
 use super::shape::{Field, Fields, Shape};
 use crate::fs::Kind;
 use crate::guest::NamePattern;
@@ -85,8 +84,8 @@ pub struct Targets {
     pub(super) keep: Vec<String>,
     only: Vec<Kinds>,
     pub(super) scan: Option<Scan>,
-    pub(super) containing: Option<Regex>,
-    pub(super) unless: Option<Regex>,
+    pub(super) containing: Option<Expression>,
+    pub(super) unless: Option<Expression>,
     follow: bool,
     /// A pattern that finds nothing is refused.
     pub(super) required: bool,

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::{Attest, Kind, Sight, paths};
 use crate::guest::GuestError;
 use crate::operation::EDITABLE_BYTES;
+use crate::operation::expression::Expression;
 use crate::operation::shape::{Field, Shape};
 use crate::problem::Problem;
 
@@ -37,8 +36,8 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug)]
 struct Line {
     patterns: Vec<String>,
-    regex: Regex,
-    unless: Option<Regex>,
+    regex: Expression,
+    unless: Option<Expression>,
 }
 
 impl Attest for Line {

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::{Attest, Kind, Sight};
 use crate::guest::boot::busybox_script;
 use crate::guest::{GuestError, Init};
 use crate::operation::EDITABLE_BYTES;
+use crate::operation::expression::Expression;
 use crate::operation::shape::{Field, Shape};
 use crate::path::GuestPath;
 
@@ -27,7 +26,7 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug)]
 struct Script {
     names: Vec<String>,
-    holds: Option<Regex>,
+    holds: Option<Expression>,
 }
 
 /// Where the script stands.

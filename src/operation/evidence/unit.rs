@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::cloud_init::makes_host_keys;
 use super::{Attest, Kind, Sight};
 use crate::guest::GuestError;
 use crate::guest::boot::{Condition, Loaded, Reached, Units};
 use crate::guest::cloud_init::Runs;
+use crate::operation::expression::Expression;
 use crate::operation::shape::{Field, Shape};
-use crate::problem::Problem;
 
 pub(super) const KIND: Kind = Kind {
     name: "unit",
@@ -29,22 +27,13 @@ pub(super) const KIND: Kind = Kind {
         ),
     ],
     short: Some("names"),
-    build: |fields| {
-        let runs = match fields.regex("runs") {
-            Some(regex) => {
-                let text = Regex::new(regex.as_str());
-                Some(text.map_err(|it| Problem::new(fields.at_field("runs"), it.to_string()))?)
-            }
-            None => None,
-        };
-        Ok(Arc::new(Unit { names: fields.texts("names"), runs }))
-    },
+    build: |fields| Ok(Arc::new(Unit { names: fields.texts("names"), runs: fields.regex("runs") })),
 };
 
 #[derive(Debug)]
 struct Unit {
     names: Vec<String>,
-    runs: Option<Regex>,
+    runs: Option<Expression>,
 }
 
 impl Unit {
@@ -53,7 +42,9 @@ impl Unit {
         let Some(runs) = &self.runs else { return Ok(true) };
         let Loaded::Unit(unit) = units.unit(name)? else { return Ok(false) };
         Ok(unit.settings.iter().any(|it| {
-            it.section == "Service" && it.key.starts_with("Exec") && runs.is_match(it.value)
+            it.section == "Service"
+                && it.key.starts_with("Exec")
+                && runs.is_match(it.value.as_bytes())
         }))
     }
 }

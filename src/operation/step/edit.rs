@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::rewrite::rewrite;
 use super::{Propose, StepError, Verb};
 use crate::operation::draft::Draft;
+use crate::operation::expression::Expression;
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
 use crate::problem::Problem;
@@ -78,13 +77,13 @@ pub(super) const VERB: Verb = Verb {
 struct Edit {
     targets: Targets,
     replace: Vec<Replace>,
-    delete: Vec<Regex>,
+    delete: Vec<Expression>,
     insert: Vec<(Vec<u8>, Beside)>,
 }
 
 #[derive(Debug)]
 struct Replace {
-    regex: Regex,
+    regex: Expression,
     with: Vec<u8>,
     /// How often at most; 0 is wherever it is found.
     times: usize,
@@ -93,8 +92,8 @@ struct Replace {
 /// Where a line is put in.
 #[derive(Debug)]
 enum Beside {
-    Before(Regex),
-    After(Regex),
+    Before(Expression),
+    After(Expression),
 }
 
 /// A line without its end.
@@ -164,18 +163,22 @@ impl Propose for Edit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::shape::compile;
+    use crate::operation::expression::Author;
+
+    fn expression(text: &str) -> Expression {
+        Expression::new(text, Author::User).unwrap()
+    }
 
     #[test]
     fn lines_go_and_text_is_replaced() {
         let edit = Edit {
             targets: Targets::default(),
             replace: vec![Replace {
-                regex: compile("^(a)=.*$").unwrap(),
+                regex: expression("^(a)=.*$"),
                 with: b"${1}=x".to_vec(),
                 times: 0,
             }],
-            delete: vec![compile("^HWADDR=").unwrap()],
+            delete: vec![expression("^HWADDR=")],
             insert: Vec::new(),
         };
         let content = b"HWADDR=1\r\na=1\nXHWADDR=2\nHWADDR=3";
@@ -184,7 +187,7 @@ mod tests {
 
     #[test]
     fn lines_are_put_in_once_and_beside_what_matches() {
-        let regex = || compile("^a").unwrap();
+        let regex = || expression("^a");
         let put = |content: &str, place: &Beside| {
             insert(content.as_bytes(), b"new", place).map(|it| String::from_utf8(it).unwrap())
         };
@@ -200,7 +203,7 @@ mod tests {
             targets: Targets::default(),
             replace: vec![first],
             delete: Vec::new(),
-            insert: vec![(b"new".to_vec(), Beside::After(compile("^b").unwrap()))],
+            insert: vec![(b"new".to_vec(), Beside::After(expression("^b")))],
         };
         assert_eq!(edit.of(b"a1\na2\n"), b"b1\nnew\na2\n");
     }

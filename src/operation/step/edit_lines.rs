@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use regex::bytes::{NoExpand, Regex};
+use regex::bytes::NoExpand;
 
 use super::rewrite::rewrite;
 use super::{Propose, StepError, Verb};
 use crate::operation::draft::Draft;
+use crate::operation::expression::Expression;
 use crate::operation::shape::{Field, Fields, Shape};
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
 use crate::problem::Problem;
@@ -45,14 +46,14 @@ struct EditLines {
 #[derive(Debug)]
 struct Statement {
     does: Does,
-    when: Option<Regex>,
-    unless: Option<Regex>,
+    when: Option<Expression>,
+    unless: Option<Expression>,
 }
 
 #[derive(Debug)]
 enum Does {
     /// What, with what, and how often at most; 0 is wherever it is found.
-    Replace(Regex, Vec<u8>, usize),
+    Replace(Expression, Vec<u8>, usize),
     Set(Vec<u8>),
 }
 

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use regex::bytes::Regex;
-
 use super::{Propose, StepError, Verb};
 use crate::operation::draft::Draft;
+use crate::operation::expression::Expression;
 use crate::operation::shape::{Field, Fields, Shape};
 use crate::operation::targets::{Scan, TARGET_FIELDS, Targets};
 use crate::problem::{Problem, did_you_mean};
@@ -41,7 +40,7 @@ struct Look {
 #[derive(Debug)]
 enum What {
     /// What matches is of this kind.
-    Own(Regex, String),
+    Own(Expression, String),
     /// Every known kind, or one of them. The tables are made when they are first needed.
     Known(OnceLock<Result<Scanner, String>>, Option<String>),
 }
