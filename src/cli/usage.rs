@@ -1,6 +1,7 @@
 //! What clap finds wrong with a command line, in one line of ours.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use sysprep_rs::operation;
 
 /// The flag with which exactly a saved plan is applied.
 const PLAN: &str = "--plan";
@@ -12,9 +13,21 @@ pub(super) fn one_line(error: &clap::Error) -> Option<String> {
         Some(ContextValue::Strings(texts)) => texts.clone(),
         _ => Vec::new(),
     };
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        let word = texts(ContextKind::InvalidSubcommand).concat();
+        let near = did_you_mean(&word, &texts(ContextKind::SuggestedSubcommand));
+        return Some(format!("there is no command '{word}'{near}; --help lists them"));
+    }
     let argument = texts(ContextKind::InvalidArg);
     let first = argument.first()?;
     match error.kind() {
+        ErrorKind::UnknownArgument if first.starts_with('-') => {
+            let near = did_you_mean(first, &texts(ContextKind::SuggestedArg));
+            Some(format!("there is no option '{first}' here{near}; --help lists them"))
+        }
+        ErrorKind::UnknownArgument => {
+            Some(format!("'{first}' is one word too many; --help says what is taken"))
+        }
         ErrorKind::InvalidValue => {
             let value = texts(ContextKind::InvalidValue).concat();
             let allowed = texts(ContextKind::ValidValue);
@@ -31,7 +44,7 @@ pub(super) fn one_line(error: &clap::Error) -> Option<String> {
         ErrorKind::TooManyValues => Some(format!("{} takes no value", flag(first))),
         ErrorKind::MissingRequiredArgument => {
             let missing: Vec<String> = argument.iter().map(|it| plain(it)).collect();
-            Some(format!("{} has to be given, too; --help says what for", missing.join(" and ")))
+            Some(format!("{} is missing; --help says what for", missing.join(" and ")))
         }
         ErrorKind::ArgumentConflict => {
             let others = texts(ContextKind::PriorArg);
@@ -46,6 +59,14 @@ pub(super) fn one_line(error: &clap::Error) -> Option<String> {
             })
         }
         _ => None,
+    }
+}
+
+/// What is meant by a word, where clap has an idea that is not too far away.
+fn did_you_mean(word: &str, near: &[String]) -> String {
+    match operation::nearest(word, near.iter().map(|it| flag(it))).first() {
+        Some(near) => format!("; did you mean '{near}'?"),
+        None => String::new(),
     }
 }
 

@@ -149,7 +149,10 @@ impl Catalogue {
                             name,
                             all().map(|it| it.name.as_str()).chain(["defaults", "all"]),
                         );
-                        return Err(format!("'{name}' is not a known operation{near}"));
+                        return Err(format!(
+                            "'{name}' is not a known operation{near}; 'sysprep-rs operations' lists \
+                             them"
+                        ));
                     }
                 },
             };

@@ -247,7 +247,7 @@ fn what_is_not_known_is_a_usage_error_that_says_what_is() {
         ("seal --hostname", "--hostname needs a value: write --hostname NAME".into()),
         ("seal --force", "--force is about the new file of --output NEW, which is not given".into()),
         ("seal --output-format raw", "--output-format is about the new file of --output NEW".into()),
-        ("audit --allow-secrets list", "--secrets has to be given, too".into()),
+        ("audit --allow-secrets list", "--secrets is missing; --help says what for".into()),
         ("seal --require-way-in --require-way-in", "--require-way-in is given more than once".into()),
         ("seal --plan a --plan b", "--plan is given more than once".into()),
         ("seal --verify=all", "--verify: 'all' is not one of touched, full".into()),

@@ -160,7 +160,7 @@ fn seeding_alone_changes_nothing_else() {
     for (words, part) in [
         (&["seed"][..], "add --user-data FILE"),
         (&["seed", "--user-data=user", "--config-drive"], "cannot be given together"),
-        (&["seed", "--user-data=user", "--force"], "--output FILE has to be given, too"),
+        (&["seed", "--user-data=user", "--force"], "--output FILE is missing"),
     ] {
         let (_, error) = seal(&place, words, 2);
         assert!(error.contains(part), "{words:?}: {error}");

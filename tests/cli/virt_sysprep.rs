@@ -95,7 +95,7 @@ fn every_flag_of_virt_sysprep_is_known() {
     let place = Place::new();
     for flag in VIRT_SYSPREP_FLAGS.split(' ') {
         let error = String::from_utf8(place.run(&format!("seal {flag}")).stderr).unwrap();
-        assert!(!error.contains("unexpected argument"), "{error}");
+        assert!(!error.contains("there is no option"), "{error}");
     }
 }
 
