@@ -14,6 +14,7 @@ pub(crate) mod packages;
 mod resolve;
 pub mod selinux;
 mod swap_unit;
+pub mod tmpfiles;
 mod tree;
 mod walk;
 pub mod way_in;

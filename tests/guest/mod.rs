@@ -11,6 +11,7 @@ mod network;
 mod search;
 mod sshd_config;
 mod selinux;
+mod tmpfiles;
 mod tree;
 mod way_in;
 

@@ -391,3 +391,42 @@ fn options_of_the_servers_unit_decide_who_gets_in() {
     let other = drop_in("/usr/sbin/sshd -D -f /etc/ssh/other");
     assert!(matches!(other.as_slice(), [Comeback::Missing(_)]), "its file is not there: {other:?}");
 }
+
+#[test]
+fn what_systemd_tmpfiles_makes_comes_back() {
+    let dbus: &[(&str, &str)] = &[
+        ("/usr/bin/dbus-daemon", ""),
+        ("/var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n"),
+    ];
+    let setup: &[(&str, &str)] = &[
+        (
+            "/usr/lib/systemd/system/systemd-tmpfiles-setup.service",
+            "[Unit]\nDefaultDependencies=no\n[Service]\n\
+             ExecStart=systemd-tmpfiles --create --remove --boot --exclude-prefix=/dev\n",
+        ),
+        (
+            "/usr/lib/systemd/system/sysinit.target.wants/systemd-tmpfiles-setup.service",
+            "-> ../systemd-tmpfiles-setup.service",
+        ),
+    ];
+    // dbus 1.14's, of Debian 12.
+    let line: &[(&str, &str)] = &[(
+        "/usr/lib/tmpfiles.d/dbus.conf",
+        "L /var/lib/dbus/machine-id - - - - /etc/machine-id\n",
+    )];
+    let off: &[(&str, &str)] = &[("/etc/tmpfiles.d/dbus.conf", "-> /dev/null")];
+    let found = |parts: &[&[(&str, &str)]]| {
+        let all = [&[SYSTEMD, dbus], parts].concat();
+        of(&planned(&all, &embedded("machine-id")).0, "D-Bus's machine id")
+    };
+    let by_tmpfiles = made("systemd-tmpfiles, at boot (tmpfiles.d/dbus.conf)");
+    let by_itself = made("D-Bus, which reads /etc/machine-id");
+    assert_eq!(found(&[setup, line]), by_tmpfiles);
+    assert_eq!(found(&[line]), by_itself, "systemd-tmpfiles does not run");
+    assert_eq!(found(&[setup, line, off]), by_itself, "its file is masked");
+    assert_eq!(found(&[setup]), by_itself);
+    // A link stays, and nothing is to be told.
+    let link: &[(&str, &str)] = &[("/var/lib/dbus/machine-id", "-> /etc/machine-id")];
+    let all: &[&[(&str, &str)]] = &[SYSTEMD, &dbus[..1], setup, line, link];
+    assert_eq!(of(&planned(all, &embedded("machine-id")).0, "D-Bus's machine id"), []);
+}

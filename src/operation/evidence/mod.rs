@@ -11,6 +11,7 @@ mod none;
 mod paths;
 mod script;
 mod sight;
+mod tmpfiles;
 mod unit;
 
 use std::fmt;
@@ -43,6 +44,7 @@ pub const EVIDENCE: &[Kind] = &[
     script::KIND,
     cloud_init::KIND,
     network::KIND,
+    tmpfiles::KIND,
     file::KIND,
     line::KIND,
     all::KIND,

@@ -7,6 +7,7 @@ use crate::guest::boot::{
 };
 use crate::guest::cloud_init::{self, CloudInit, Runs};
 use crate::guest::network::{self, Cloud, Network};
+use crate::guest::tmpfiles::Tmpfiles;
 use crate::guest::{Facts, Files, GuestError, Init};
 
 /// A guest as a run will leave it.
@@ -20,6 +21,7 @@ pub struct Sight<'a> {
     boot: OnceCell<Boot>,
     cloud: OnceCell<Option<CloudInit>>,
     network: OnceCell<Network>,
+    tmpfiles: OnceCell<Tmpfiles>,
 }
 
 /// The value of a cell, made where it is empty.
@@ -50,8 +52,8 @@ impl<'a> Sight<'a> {
 
     /// The same, where the guest was looked at before other files of it were to change.
     pub fn again(files: &'a dyn Files, facts: &'a Facts, unit_files: UnitFiles) -> Self {
-        let (units, boot, cloud, network) = Default::default();
-        Self { files, facts, unit_files, units, boot, cloud, network }
+        let (units, boot, cloud, network, tmpfiles) = Default::default();
+        Self { files, facts, unit_files, units, boot, cloud, network, tmpfiles }
     }
 
     /// What was read of the image's units.
@@ -111,6 +113,22 @@ impl<'a> Sight<'a> {
         }
         let Some(boot) = self.boot()? else { return Ok(None) };
         Ok(boot.starts(name)?.map(|it| it.unit))
+    }
+
+    /// What systemd-tmpfiles makes at boot; `None` where it does not run.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn tmpfiles(&self) -> Result<Option<&Tmpfiles>, GuestError> {
+        // OpenRC's is of systemd's program, or one that does as it does.
+        for name in
+            ["systemd-tmpfiles-setup.service", "systemd-tmpfiles-setup", "opentmpfiles-setup"]
+        {
+            if self.starts(name)?.is_some() {
+                return once(&self.tmpfiles, || Tmpfiles::read(self.files)).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// How its network comes up.
