@@ -40,12 +40,19 @@ pub(crate) fn save(plan: &Plan, file: &Path, image: &Image) -> Result<(), Failur
 /// Writes a regular file under its name only once it is whole; anything else (a pipe, a terminal)
 /// takes what is written.
 fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = match file.canonicalize() {
+    // A pipe behind /dev/stdout has no name of its own, and is asked for before one is looked for.
+    let file = match file.metadata() {
         Ok(it) if !it.is_file() => {
-            return OpenOptions::new().write(true).open(it)?.write_all(bytes);
+            return OpenOptions::new().write(true).open(file)?.write_all(bytes);
         }
         // What a symlink leads to is replaced, not the link.
-        Ok(it) => it,
+        Ok(_) => file.canonicalize()?,
+        Err(_) if file.is_symlink() => {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "a symlink that leads nowhere; name a file",
+            ));
+        }
         Err(_) => file.to_owned(),
     };
     // It holds what files are going to (password hashes, keys): tempfile makes it its owner's alone.

@@ -346,6 +346,8 @@ fn what_is_copied_is_what_cp_makes() {
         &["cp /work/a/deep/two /work/b/three", "cp /work/a/one /work/to-three"],
         &["cp /work/a/link /work/b/three", "cp /work/a/pipe /work/b", "cp /work/a/long /opt/l"],
         &["cp /work/empty /opt", "cp /work/to-b /opt/link"],
+        // What has more in it is no copy: another goes into it.
+        &["cp /work/b /work/c", "cp /work/a/one /work/c", "cp /work/b /work/c"],
         // What a copy is made of is what earlier ones left.
         &["mv /work/a/deep /work/d", "cp /work/d /opt", "cp /work/d/er /work/a"],
     ] {

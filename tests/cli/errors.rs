@@ -68,6 +68,24 @@ fn a_new_file_needs_a_folder() {
     assert_eq!(fs::read(place.image()).unwrap(), before);
 }
 
+/// As /dev/stdout is a link: the pipe takes what is written, and the link stays.
+#[test]
+fn a_link_to_standard_output_is_not_replaced() {
+    let place = Place::new();
+    let link = |name: &str, to: &str| std::os::unix::fs::symlink(to, place.path(name)).unwrap();
+    link("out", "/proc/self/fd/1");
+    link("nowhere", "none");
+    let (text, _) = place.expect("audit -q --save-plan out image.qcow2", 3);
+    assert!(text.starts_with("{\n") && text.contains("\"changes\""), "{text}");
+    let (_, error) = place.expect("seal --force --output out image.qcow2", 1);
+    assert_eq!(error, "sysprep-rs: out: --force replaces regular files only\n");
+    let (_, error) = place.expect("audit -q --save-plan nowhere image.qcow2", 1);
+    assert_eq!(error, "sysprep-rs: nowhere: a symlink that leads nowhere; name a file\n");
+    for name in ["out", "nowhere"] {
+        assert!(place.path(name).is_symlink(), "{name}");
+    }
+}
+
 #[test]
 fn what_is_named_and_is_not_there_is_an_error_of_one_kind() {
     let place = Place::new();

@@ -319,3 +319,31 @@ fn a_file_under_a_deleted_name_is_a_new_one() {
     fs::write(guest.host("/work/b/outside"), "new").unwrap();
     guest.compare("deleted and written");
 }
+
+/// As with `--upload`: a time that cannot be kept everywhere becomes that of the run.
+#[test]
+fn a_time_before_1970_or_after_2038_becomes_that_of_the_run() {
+    let guest = Guest::new(&["-t", "ext4"]);
+    let packed = folder(&guest);
+    let tar = guest.folder.path().join("times.tar");
+    for (member, time) in [("a-first", "-5"), ("to-three", "2493072000"), ("b", "-0.5")] {
+        let words = [
+            "-C",
+            packed.to_str().unwrap(),
+            "--format=posix",
+            &format!("--mtime=@{time}"),
+            "-rf",
+            tar.to_str().unwrap(),
+            member,
+        ];
+        succeed("tar", "tar", &words);
+    }
+    let flags =
+        [format!("--tar-in={}:/opt", tar.display()), "--copy=/opt/to-three:/work/b".to_owned()];
+    guest.sealed(&flags, true);
+    let disk = std::sync::Arc::new(Disk::from_file(&guest.image));
+    let found = of_fs(&*(DRIVER.open)(disk).unwrap()).unwrap();
+    for at in ["/opt/a-first", "/opt/to-three", "/opt/b/three", "/work/b/to-three"] {
+        assert_eq!(found[&path(at)].mtime, Some(1_700_000_000), "{at}");
+    }
+}

@@ -149,6 +149,8 @@ impl Draft<'_> {
         why: &str,
     ) -> Result<bool, StepError> {
         let (mut owned, mut extra, mut group) = (owned, extra, group);
+        extra.mtime = extra.mtime.filter(is_kept);
+        extra.atime = extra.atime.filter(is_kept);
         if !self.keeps_owners(&to.volume) {
             if !matches!(new, New::File(_) | New::Directory) {
                 self.refuse(&to.path, "its FAT filesystem stores files and directories only");
@@ -210,7 +212,7 @@ impl Draft<'_> {
         anchor.path == to.path || node(anchor).is_some() && node(anchor) == node(to)
     }
 
-    /// Whether a tree is a copy of another one already: everything in it is in the copy, too.
+    /// Whether a tree is a copy of another one already: both have the same in them.
     ///
     /// # Errors
     /// The guest cannot be read.
@@ -234,7 +236,11 @@ impl Draft<'_> {
                 Some(Kind::Symlink) => self.link(&source)? == self.link(&copy)?,
                 Some(Kind::Directory) if is_again(&mut seen, &source) => false,
                 Some(Kind::Directory) => {
-                    for child in self.children(&source)? {
+                    let children = self.children(&source)?;
+                    if children.len() != self.children(&copy)?.len() {
+                        return Ok(false);
+                    }
+                    for child in children {
                         any = true;
                         let Some(name) = child.path.name() else { continue };
                         match self.at(&copy.path.join(name), false)? {
