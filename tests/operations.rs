@@ -6,6 +6,7 @@ mod families;
 mod first_boot;
 mod firstboot;
 mod golden;
+mod homes;
 mod left;
 mod packages;
 mod privileges;

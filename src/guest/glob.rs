@@ -434,12 +434,17 @@ impl Tree {
     ///
     /// What shows at several paths is found once.
     pub fn search(&self, pattern: &Pattern) -> Found {
+        self.search_below(&self.place(GuestPath::root(), self.root_spot()), pattern)
+    }
+
+    /// The same with a directory for the root that the pattern begins with.
+    pub fn search_below(&self, top: &Place, pattern: &Pattern) -> Found {
         let mut found = Found::default();
         let mut room = MAX_FOUND;
         for alternative in &pattern.alternatives {
             let (tasks, walked) = (Vec::new(), HashMap::new());
             let (room, found) = (&mut room, &mut found);
-            Search { tree: self, alternative, tasks, walked, room, found }.run();
+            Search { tree: self, alternative, tasks, walked, room, found }.run(top);
         }
         found.places.sort_by(|a, b| a.path.cmp(&b.path));
         let mut seen = HashSet::new();
@@ -463,17 +468,16 @@ impl Tree {
 }
 
 impl Search<'_> {
-    fn run(mut self) {
-        let root = self.tree.place(GuestPath::root(), self.tree.root_spot());
+    fn run(mut self, top: &Place) {
         if self.alternative.levels.is_empty() {
-            self.found.places.push(root);
+            self.found.places.push(top.clone());
             return;
         }
-        match self.literals() {
+        match self.literals(top) {
             Ok(Some(task)) => self.tasks.push(task),
             Ok(None) => return,
             // Once more, name by name, which tells the directory.
-            Err(_) => self.tasks.push(Task { level: 0, dir: root }),
+            Err(_) => self.tasks.push(Task { level: 0, dir: top.clone() }),
         }
         // Each directory is searched once for each level, whatever symlinks lead to it: that
         // bounds the work and ends every loop.
@@ -492,14 +496,17 @@ impl Search<'_> {
 
     /// What is left to do in the directory that the literal names in front lead to; the last level is
     /// never among them. `None` where they lead to none.
-    fn literals(&self) -> Result<Option<Task>, GuestError> {
-        let mut path = GuestPath::root();
+    fn literals(&self, top: &Place) -> Result<Option<Task>, GuestError> {
+        let mut path = top.path.clone();
         let mut level = 0;
         while let Some(Level::Literal(name)) = self.alternative.levels.get(level)
             && !self.is_last(level)
         {
             path.push(name);
             level += 1;
+        }
+        if level == 0 {
+            return Ok(Some(Task { level, dir: top.clone() }));
         }
         let reached = self.tree.reached(&path, true)?.filter(|it| it.kind() == Kind::Directory);
         Ok(reached.map(|it| Task { level, dir: self.tree.place_of(it) }))

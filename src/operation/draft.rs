@@ -21,6 +21,7 @@ mod copying;
 mod files;
 mod finish;
 mod follow;
+mod homes;
 mod labels;
 mod lookup;
 mod moving;
@@ -36,6 +37,7 @@ pub use changing::CHANGES;
 use changing::difference;
 pub use content::EDITABLE_BYTES;
 pub use finish::Drafted;
+use homes::Home;
 pub use labels::Labels;
 use pending::Pending;
 pub use pending::Proposal;
@@ -144,8 +146,7 @@ pub struct Draft<'a> {
     guest: &'a Guest,
     read_only: ReadOnly<'a>,
     by: usize,
-    /// Home directories, as the beginnings of patterns.
-    homes: Vec<String>,
+    homes: Vec<Arc<Home>>,
     scans: Vec<(Scan, Vec<GuestPath>)>,
     /// Directories that the walk for the scans left out.
     unread: Vec<Unread>,
@@ -183,7 +184,7 @@ impl<'a> Draft<'a> {
             guest,
             read_only,
             by: 0,
-            homes: homes(guest),
+            homes: homes::of(guest),
             scans: Vec::new(),
             unread: Vec::new(),
             overflow: false,
@@ -310,28 +311,4 @@ impl<'a> Draft<'a> {
         self.found.push(Told { by: self.by, finding });
         Ok(())
     }
-}
-
-/// Root's home and those of every account, each once, as the beginnings of patterns.
-fn homes(guest: &Guest) -> Vec<String> {
-    let mut homes: BTreeSet<GuestPath> = BTreeSet::new();
-    homes.extend("/root".parse());
-    homes.extend(guest.accounts().iter().filter_map(|account| account.home.clone()));
-    // `/home/*` is looked at anyway.
-    let plain = |home: &GuestPath| home.parent().is_some_and(|dir| dir.to_bytes() == b"/home");
-    // A home is a name, not a pattern; one that is not UTF-8 has no pattern.
-    let homes = homes.into_iter().filter(|home| !plain(home));
-    homes.filter_map(|home| String::from_utf8(home.to_bytes()).ok()).map(|it| quoted(&it)).collect()
-}
-
-/// A directory's path as a pattern to which names can be added.
-fn quoted(path: &str) -> String {
-    let mut quoted = String::new();
-    for c in path.trim_end_matches('/').chars() {
-        if "\\*?[]{},".contains(c) {
-            quoted.push('\\');
-        }
-        quoted.push(c);
-    }
-    quoted
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{CHANGES, Draft, Kept, Target};
+use super::{CHANGES, Draft, Kept, Target, homes};
 use crate::fs::Kind;
-use crate::guest::{Pattern, Place, Unread, Walk};
+use crate::guest::{Place, Unread, Walk};
 use crate::operation::step::StepError;
 use crate::operation::targets::{Scan, Targets};
 use crate::path::GuestPath;
@@ -76,8 +76,8 @@ impl Draft<'_> {
             .collect();
         for text in &targets.patterns {
             let mut any = !targets.required;
-            for pattern in self.expand(text)? {
-                let searched = self.guest.tree.search(&pattern);
+            for sought in homes::expand(text, &self.homes)? {
+                let searched = sought.search(&self.guest.tree);
                 for unread in searched.unread {
                     self.refuse(&unread.path, format!("not searched: {}", unread.why));
                 }
@@ -93,7 +93,7 @@ impl Draft<'_> {
                 }
                 for dir in &moved {
                     self.each_below(dir, &Kept::default(), &mut |target, _| {
-                        if pattern.matches(&target.path) {
+                        if sought.matches(&target.path) {
                             any = true;
                             let target = Target { matched: text.clone(), ..target.clone() };
                             found.entry(target.path.clone()).or_insert(target);
@@ -101,7 +101,7 @@ impl Draft<'_> {
                         Ok(())
                     })?;
                 }
-                for path in made.iter().filter(|path| pattern.matches(path)) {
+                for path in made.iter().filter(|path| sought.matches(path)) {
                     let Some(pending) = self.pending.get(path) else { continue };
                     any = true;
                     let target = pending.target(path, text);
@@ -192,24 +192,14 @@ impl Draft<'_> {
     pub fn kept(&self, targets: &Targets) -> Result<Kept, StepError> {
         let mut kept = BTreeSet::new();
         for text in &targets.keep {
-            for pattern in self.expand(text)? {
-                let found = self.guest.tree.search(&pattern);
+            for sought in homes::expand(text, &self.homes)? {
+                let found = sought.search(&self.guest.tree);
                 kept.extend(found.places.into_iter().map(|place| place.path));
-                let made = self.pending.keys().filter(|path| pattern.matches(path));
+                let made = self.pending.keys().filter(|path| sought.matches(path));
                 kept.extend(made.cloned());
             }
         }
         Ok(Kept(kept))
-    }
-
-    /// A pattern with `~` for every home directory.
-    fn expand(&self, text: &str) -> Result<Vec<Pattern>, StepError> {
-        let Some(rest) = text.strip_prefix('~') else { return Ok(vec![Pattern::parse(text)?]) };
-        let mut patterns = vec![Pattern::parse(&format!("/home/*{rest}"))?];
-        for home in &self.homes {
-            patterns.push(Pattern::parse(&format!("{home}{rest}"))?);
-        }
-        Ok(patterns)
     }
 
     /// A place as the steps so far will leave it; `None` when they remove it.
