@@ -39,8 +39,8 @@ pub use catalogue::{Catalogue, CatalogueError, load_file};
 pub use comes_back::{Comes, ComesBack, Remedy};
 pub use content::{Content, ContentSource, GuestContent, HostContent, Originals};
 pub use draft::{
-    CHANGES, Draft, Drafted, EDITABLE_BYTES, Extra, Kept, Labels, New, Owned, Proposal, Refused,
-    Surroundings, Target, Told, VolumeProposal,
+    CHANGES, Draft, Drafted, EDITABLE_BYTES, Extra, Going, Kept, Labels, New, Owned, Proposal,
+    Refused, Surroundings, Target, Told, VolumeProposal,
 };
 pub use load::{
     Class, DescribedEvidence, DescribedReturn, DescribedStep, Description, Operation, Parameter,

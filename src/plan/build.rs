@@ -225,11 +225,11 @@ fn work_out(
         if run(&mut draft, guest, operations, &mut early) {
             continue;
         }
+        // What stays is there for what is looked for at first boot.
+        packages::keep(&mut draft, guest, operations)?;
         match first_boot::work_out(&mut draft, guest, operations, &early, options) {
             Ok(returns) => {
-                let mut drafted = draft.finish()?;
-                packages::keep(guest, operations, &mut drafted)?;
-                return Ok(Worked { drafted, early, returns });
+                return Ok(Worked { drafted: draft.finish()?, early, returns });
             }
             Err(first_boot::Failed::Remedy(at, error)) => early[at] = Some(failure(&error)),
             Err(first_boot::Failed::Guest(error)) => return Err(error),
