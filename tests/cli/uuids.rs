@@ -154,6 +154,33 @@ fn what_cannot_follow_keeps_its_filesystem_as_it_is() {
     let (esp, root) = parts(&place, &image);
     assert_eq!((uuid(&root).as_str(), uuid(&esp).as_str()), (ROOT, ESP));
 
+    // A symlink to the device; a directory of settings that is named after it.
+    let escaped = ROOT.replace('-', "\\x2d");
+    for settings in [false, true] {
+        let place = Place::new();
+        let mut root = guest(&fstab());
+        let (at, why) = match settings {
+            false => {
+                root.symlink("/etc/homedev", format!("/dev/disk/by-uuid/{ROOT}"));
+                ("/etc/homedev".to_owned(), "it is a symlink that is made of it")
+            }
+            true => {
+                let dir = format!("dev-disk-by\\x2duuid-{escaped}.device.d");
+                let dir = format!("/etc/systemd/system/{dir}");
+                root.directory("/etc/systemd");
+                root.directory("/etc/systemd/system");
+                root.directory(&dir);
+                root.file(&format!("{dir}/x.conf"), "[Unit]\nJobTimeoutSec=1\n");
+                (dir.replace('\\', "\\\\"), "its name is made of it")
+            }
+        };
+        let image = disk(&place, &mut root, &Spec::default());
+        let (text, _) = place.expect("seal --operations fs-uuids disk.img", 3);
+        let line = format!("Left alone: {at} (fs-uuids): it names the UUID of part2");
+        assert!(text.contains(&line) && text.contains(why), "{text}");
+        assert_eq!(uuid(&parts(&place, &image).1), ROOT);
+    }
+
     // A core image in no file, of which load.cfg tells; an initramfs; an immutable file.
     let place = Place::new();
     let mut root = guest(&fstab());

@@ -95,6 +95,9 @@ impl Propose for FsUuid {
                 search.file(draft, target)?;
             }
         }
+        if let Some(scan) = self.targets.scan() {
+            search.no_files(draft, scan.under())?;
+        }
         for (volume, fs) in draft.unmounted() {
             search.unmounted(draft, &volume, fs)?;
         }
@@ -153,6 +156,36 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// What is no file and cannot follow: a symlink to a device, a unit's directory of settings,
+    /// which is named after its device.
+    fn no_files(&mut self, draft: &mut Draft<'_>, roots: &[GuestPath]) -> Result<(), StepError> {
+        let mut hits = Vec::new();
+        let tree = &draft.guest().tree;
+        for root in roots {
+            tree.walk(root, &mut |entry| {
+                let (text, why) = match entry.kind {
+                    Kind::Directory => (entry.name.to_vec(), "its name is made of it"),
+                    Kind::Symlink => {
+                        let target = entry.place().link_target().unwrap_or_default();
+                        ([entry.name, b" ", &target].concat(), "it is a symlink that is made of it")
+                    }
+                    _ => return Walk::Into,
+                };
+                let found = self.finder.in_text(&text);
+                if !found.is_empty() {
+                    hits.push((entry.path(), found, why));
+                }
+                if hits.len() > HITS { Walk::Stop } else { Walk::Into }
+            })?;
+        }
+        for (path, found, why) in hits {
+            if draft.at(&path, false)?.is_some_and(|it| it.kind.is_some()) {
+                self.keep(draft, &path, found, why.to_owned());
+            }
+        }
+        Ok(())
+    }
+
     fn file(&mut self, draft: &mut Draft<'_>, target: Target) -> Result<(), StepError> {
         let name = target.path.name().unwrap_or_default();
         let in_name = self.finder.in_text(name);
