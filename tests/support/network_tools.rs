@@ -40,6 +40,22 @@ pub(crate) fn netplan_generates(tree: &Path) {
     assert!(output.status.success(), "netplan: {said}");
 }
 
+/// Why netplan's generator makes nothing of a tree's files, in its own words.
+pub(crate) fn netplan_refuses(tree: &Path) -> Option<String> {
+    let program = part(&["usr/libexec/netplan/generate", "usr/lib/netplan/generate"]);
+    let output = run(&program, &["--root-dir", tree.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (!output.status.success()).then_some(said)
+}
+
+/// Why ifupdown takes nothing of a file, in its own words.
+pub(crate) fn ifupdown_refuses(file: &Path) -> Option<String> {
+    let words = ["--list", "--interfaces", file.to_str().unwrap()];
+    let output = run(&part(&["sbin/ifquery", "usr/sbin/ifquery"]), &words);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    said.contains("couldn't read interfaces file").then_some(said)
+}
+
 /// The interfaces of a file that ifupdown brings up at boot, or that it waits for udev with.
 pub(crate) fn interfaces(file: &Path, hotplug: bool) -> Vec<String> {
     let mut words = vec!["--list", "--interfaces", file.to_str().unwrap()];

@@ -2,11 +2,15 @@
 //! one has to start.
 
 use super::look::Look;
-use super::{Cloud, Component, interfaces};
+use super::{Cloud, Component, interfaces, netplan};
 use crate::guest::GuestError;
 
 /// Whether what cloud-init writes brings a link up, and the words for it; and why that is not known.
 type Outcome = (Option<(bool, String)>, Option<String>);
+
+/// What is said where cloud-init is all that brings a link up, and does so on a condition.
+pub(super) const ALONE: &str = "where not, no link comes up, and net.fallback=dhcp writes nothing \
+                                beside cloud-init's own";
 
 pub(super) fn read(
     look: &Look<'_>,
@@ -24,6 +28,12 @@ pub(super) fn read(
     let starts = |component| running.iter().any(|it| it.0 == component);
     let lacks = match renderer.as_str() {
         "eni" => {
+            if let Some(words) = interfaces::refused(look)? {
+                return Ok((
+                    Some((false, format!("cloud-init writes for eni, and {words}"))),
+                    None,
+                ));
+            }
             let mut client = false;
             for name in interfaces::CLIENTS {
                 client = client || look.program(name)?.is_some();
@@ -40,6 +50,10 @@ pub(super) fn read(
         }
         // `netplan generate`, called while the guest boots, starts systemd-networkd itself.
         "netplan" => {
+            if let Some((file, words)) = netplan::refused(look)? {
+                let words = format!("cloud-init writes for netplan, and {file}: {words}");
+                return Ok((None, Some(words)));
+            }
             let networkd = ["/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd"];
             (look.first(&networkd)?.is_none() && !starts(Component::NetworkManager))
                 .then_some("neither systemd-networkd is installed nor NetworkManager starts")

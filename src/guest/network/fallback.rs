@@ -52,6 +52,9 @@ pub fn fallback(files: &dyn Files, boot: Boot<'_>) -> Result<Result<Fallback, St
         .is_some();
     let has_networkd = has_networkd && !has_another_init(&look)?;
     if netplan::generates(&look)? && (manager || has_networkd) {
+        if let Some((file, words)) = netplan::refused(&look)? {
+            return Ok(Err(format!("{file}: {words}: correct that file")));
+        }
         let renderer = if manager && !networkd { "NetworkManager" } else { "networkd" };
         let text = format!(
             "{HEAD}network:\n  version: 2\n  ethernets:\n    sysprep-dhcp:\n      renderer: {renderer}\n      \
@@ -265,6 +268,9 @@ fn ifupdown(look: &Look<'_>) -> Result<Result<Fallback, String>, GuestError> {
     let Some(program) = look.program("ifup")? else {
         return Ok(Err("ifupdown is not installed, only its service".into()));
     };
+    if let Some(words) = interfaces::refused(look)? {
+        return Ok(Err(format!("{words}: correct that line")));
+    }
     let target = look.files.link_target(&program)?.unwrap_or_default();
     let busybox = target.ends_with(b"busybox");
     let other = busybox

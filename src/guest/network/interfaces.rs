@@ -8,7 +8,7 @@ use super::look::Look;
 use super::pins::pin;
 use super::{Component, Method, Part, Pin, Profile, path};
 use crate::guest::GuestError;
-use crate::path::GuestPath;
+use crate::path::{GuestPath, escape};
 
 /// The file.
 pub(super) const MAIN: &str = "/etc/network/interfaces";
@@ -19,6 +19,18 @@ const DEPTH: usize = 32;
 
 /// How many interfaces and how many names to bring up are read.
 const STANZAS: usize = 4096;
+
+/// The methods of each family of addresses that ifupdown knows.
+const METHODS: &[(&str, &[&str])] = &[
+    (
+        "inet",
+        &["static", "manual", "dhcp", "bootp", "tunnel", "ppp", "wvdial", "ipv4ll", "loopback"],
+    ),
+    ("inet6", &["static", "manual", "dhcp", "tunnel", "auto", "v4tunnel", "6to4", "loopback"]),
+    ("ipx", &["static", "dynamic"]),
+    ("can", &["static"]),
+    ("meta", &["none"]),
+];
 
 /// Any of these asks for an address.
 pub(super) const CLIENTS: &[&str] =
@@ -34,6 +46,31 @@ struct Interfaces {
     seen: HashSet<GuestPath>,
     pins: Vec<Pin>,
     mapped: bool,
+    reader: Reader,
+    /// Why the reader takes nothing of any file.
+    refused: Option<String>,
+}
+
+/// Whose parser reads the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reader {
+    /// ifupdown, which brings nothing up where a line of the main file is wrong, and reads another
+    /// file up to the line that is.
+    Ifupdown,
+    /// busybox, to which a wrong line of any file is the end.
+    Busybox,
+    /// ifupdown2, ifupdown-ng or none, which pass over what they do not understand.
+    #[default]
+    Lenient,
+}
+
+/// What a line below goes on with.
+enum Open {
+    Nothing,
+    /// An interface; `None` of one that is not kept.
+    Interface(Option<String>),
+    /// A mapping, and whether it has its script.
+    Mapping(bool),
 }
 
 #[derive(Default)]
@@ -45,11 +82,15 @@ struct Stanza {
     inherits: Option<String>,
 }
 
+/// Why nothing of the file is taken, where a line of it is wrong.
+pub(super) fn refused(look: &Look<'_>) -> Result<Option<String>, GuestError> {
+    Ok(Interfaces::read(look)?.refused)
+}
+
 /// Every interface that the file brings up.
 pub(super) fn read(look: &Look<'_>, starts: bool) -> Result<Part, GuestError> {
     let mut part = Part::default();
-    let mut all = Interfaces::default();
-    all.file(look, &path(MAIN), 0)?;
+    let all = Interfaces::read(look)?;
     let has_ifup = look.program("ifup")?.is_some();
     let hotplug = has_ifup && handles_hotplug(look, starts)?;
     let mut client = false;
@@ -58,7 +99,10 @@ pub(super) fn read(look: &Look<'_>, starts: bool) -> Result<Part, GuestError> {
     }
     let no_client = "no DHCP client is installed that it calls (dhclient, dhcpcd, udhcpc)";
     helper(look, has_ifup, client, &mut part)?;
-    if all.mapped {
+    for profile in &mut part.profiles {
+        profile.idle = all.refused.clone().or(profile.idle.take());
+    }
+    if all.mapped && all.refused.is_none() {
         look.odd(&path(MAIN), "a mapping, whose script decides on interfaces and is not run");
     }
     for (name, stanza) in &all.stanzas {
@@ -88,7 +132,9 @@ pub(super) fn read(look: &Look<'_>, starts: bool) -> Result<Part, GuestError> {
         };
         let method = method(&all, stanza);
         let auto = wanted.iter().any(|it| !it.2);
-        let idle = if wanted.is_empty() {
+        let idle = if all.refused.is_some() {
+            all.refused.clone()
+        } else if wanted.is_empty() {
             Some(format!("no 'auto {name}' or 'allow-hotplug {name}'"))
         } else if !has_ifup {
             Some("ifupdown is not installed".into())
@@ -101,12 +147,27 @@ pub(super) fn read(look: &Look<'_>, starts: bool) -> Result<Part, GuestError> {
         };
         part.profiles.push(Profile {
             by: Component::Ifupdown,
-            starts: if auto { starts } else { hotplug },
+            starts: match all.refused {
+                Some(_) => starts || hotplug,
+                None if auto => starts,
+                None => hotplug,
+            },
             file: stanza.file.clone(),
             fits,
             over,
             method,
             idle,
+        });
+    }
+    if part.profiles.is_empty() && all.refused.is_some() {
+        part.profiles.push(Profile {
+            by: Component::Ifupdown,
+            starts,
+            file: path(MAIN),
+            fits: Fits::Any,
+            over: None,
+            method: Method::Nothing,
+            idle: all.refused,
         });
     }
     part.pins.extend(all.pins);
@@ -174,7 +235,31 @@ fn method(all: &Interfaces, stanza: &Stanza) -> Method {
     best
 }
 
+impl Reader {
+    fn of(look: &Look<'_>) -> Result<Self, GuestError> {
+        let Some(program) = look.program("ifup")? else { return Ok(Self::Lenient) };
+        if look.is_file("/usr/share/ifupdown2/sbin/start-networking")?
+            || look.is_file("/usr/libexec/ifupdown-ng/dhcp")?
+        {
+            return Ok(Self::Lenient);
+        }
+        let target = look.files.link_target(&program)?.unwrap_or_default();
+        Ok(match target.rsplit(|&it| it == b'/').next() {
+            Some(b"busybox") => Self::Busybox,
+            // Another program by the name of ifup, such as ifupdown-ng's.
+            Some(name) if !name.is_empty() && name != b"ifup" => Self::Lenient,
+            _ => Self::Ifupdown,
+        })
+    }
+}
+
 impl Interfaces {
+    fn read(look: &Look<'_>) -> Result<Self, GuestError> {
+        let mut all = Self { reader: Reader::of(look)?, ..Self::default() };
+        all.file(look, &path(MAIN), 0)?;
+        Ok(all)
+    }
+
     fn file(&mut self, look: &Look<'_>, file: &GuestPath, depth: usize) -> Result<(), GuestError> {
         let Some(state) = look.files.follow(file)? else { return Ok(()) };
         if !self.seen.insert(state.path) {
@@ -185,39 +270,105 @@ impl Interfaces {
             return Ok(());
         }
         let Some(text) = look.text(file)? else { return Ok(()) };
-        let text = text.replace("\\\n", " ");
-        let mut open: Option<String> = None;
-        for line in text.lines() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let mut open = Open::Nothing;
+        for (number, line) in lines(&text) {
+            let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
             let rest = rest.trim();
-            match word {
-                "auto" | "allow-auto" => self.want(look, file, rest, false),
-                "allow-hotplug" => self.want(look, file, rest, true),
-                "source" => self.source(look, file, rest, depth)?,
-                "source-directory" => self.source_directory(look, file, rest, depth)?,
+            let wrong = match word {
                 "iface" => {
-                    open = self.iface(look, file, rest);
-                    continue;
+                    let wrong = self.wrong_iface(rest);
+                    open = Open::Interface(self.iface(look, file, rest));
+                    wrong
                 }
                 "mapping" => {
                     self.mapped = true;
-                    open = None;
-                    continue;
+                    open = Open::Mapping(false);
+                    None
                 }
-                _ if word.starts_with("allow-") || word.starts_with("no-") || word == "rename" => {}
+                _ if is_keyword(word) => {
+                    match word {
+                        "auto" | "allow-auto" => self.want(look, file, rest, false),
+                        "allow-hotplug" => self.want(look, file, rest, true),
+                        "source" => self.source(look, file, rest, depth)?,
+                        "source-directory" => self.source_directory(look, file, rest, depth)?,
+                        _ => {}
+                    }
+                    open = Open::Nothing;
+                    None
+                }
                 // What goes on below `iface`, and a `mapping`'s own lines.
-                _ => {
-                    self.option(file, open.as_deref(), word, rest);
-                    continue;
-                }
+                _ => match &mut open {
+                    Open::Nothing => Some("an option that belongs to no interface".to_owned()),
+                    Open::Mapping(script) if word == "script" => std::mem::replace(script, true)
+                        .then(|| "a second script of a mapping".to_owned()),
+                    Open::Mapping(_) if word == "map" => None,
+                    Open::Mapping(_) => Some("no line of a mapping".to_owned()),
+                    Open::Interface(_) if rest.is_empty() => {
+                        Some(format!("'{}' without a value", escape(word.as_bytes())))
+                    }
+                    Open::Interface(name) => {
+                        self.option(file, name.as_deref(), word, rest);
+                        None
+                    }
+                },
+            };
+            let Some(wrong) = wrong.filter(|_| self.reader != Reader::Lenient) else { continue };
+            if depth > 0 && self.reader == Reader::Ifupdown {
+                look.odd(file, format!("line {number}: {wrong}: ifup reads no further in it"));
+                return Ok(());
             }
-            open = None;
+            let words =
+                format!("{file} line {number}: {wrong}, and ifup takes nothing of any file");
+            self.refused.get_or_insert(words);
+            return Ok(());
         }
         Ok(())
+    }
+
+    /// What is wrong with what follows `iface`.
+    fn wrong_iface(&self, rest: &str) -> Option<String> {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let Some((_, words)) = words.split_first() else {
+            return Some("'iface' without a name".into());
+        };
+        let (family, words) = match words.split_first() {
+            Some((&"inherits", _)) => (None, words),
+            Some((family, rest)) => (Some(*family), rest),
+            None => (None, words),
+        };
+        let known = family.map(|family| METHODS.iter().find(|it| it.0 == family));
+        let methods = match known {
+            Some(None) => {
+                let family = escape(family.unwrap_or_default().as_bytes());
+                return Some(format!("'{family}' is no family of addresses"));
+            }
+            Some(Some((_, methods))) => Some(*methods),
+            None => None,
+        };
+        match words {
+            [] if family.is_none() => Some("'iface' without a family of addresses".into()),
+            [] => Some("'iface' without a method".into()),
+            ["inherits", base @ ..] => self.wrong_base(family, base.first().copied()),
+            [method, rest @ ..] => {
+                if !methods.is_some_and(|it| it.contains(method)) {
+                    return Some(format!("'{}' is no method", escape(method.as_bytes())));
+                }
+                match rest {
+                    ["inherits", base @ ..] => self.wrong_base(family, base.first().copied()),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// What is wrong with an interface that another is to take its settings from.
+    fn wrong_base(&self, family: Option<&str>, base: Option<&str>) -> Option<String> {
+        let Some(base) = base else { return Some("'inherits' without a name".into()) };
+        let of_family =
+            |it: &Stanza| family.is_none_or(|family| it.methods.iter().any(|it| it.0 == family));
+        let there = self.stanzas.get(base).is_some_and(of_family);
+        let base = escape(base.as_bytes());
+        (!there).then(|| format!("no interface '{base}' above it to inherit from"))
     }
 
     fn want(&mut self, look: &Look<'_>, file: &GuestPath, names: &str, hotplug: bool) {
@@ -252,7 +403,9 @@ impl Interfaces {
         let stanza = self.stanzas.entry(name.to_owned()).or_default();
         stanza.file = file.clone();
         let words: Vec<&str> = words.collect();
-        if let [family @ ("inet" | "inet6"), how, ..] = words[..] {
+        if let [family @ ("inet" | "inet6"), how, ..] = words[..]
+            && how != "inherits"
+        {
             stanza.methods.push((family.into(), how.into()));
         }
         let inherits = words.iter().position(|it| *it == "inherits");
@@ -334,6 +487,48 @@ impl Interfaces {
         }
         Ok(())
     }
+}
+
+/// Whether a word ends what stands above it.
+fn is_keyword(word: &str) -> bool {
+    word.starts_with("allow-")
+        || matches!(
+            word,
+            "auto"
+                | "source"
+                | "source-directory"
+                | "source-dir"
+                | "no-auto-down"
+                | "no-scripts"
+                | "rename"
+        )
+}
+
+/// The lines that say something, trimmed, and where each begins; one that ends in a backslash goes
+/// on, which a comment does not.
+fn lines(text: &str) -> Vec<(usize, String)> {
+    let mut all = Vec::new();
+    let mut rest = text.lines().enumerate();
+    while let Some((number, line)) = rest.next() {
+        if line.trim_start().starts_with('#') {
+            continue;
+        }
+        let mut whole = line.to_owned();
+        while let Some(begun) = whole.strip_suffix('\\') {
+            let begun = begun.len();
+            whole.truncate(begun);
+            whole.push(' ');
+            match rest.next() {
+                Some((_, next)) => whole.push_str(next),
+                None => break,
+            }
+        }
+        let whole = whole.trim();
+        if !whole.is_empty() {
+            all.push((number + 1, whole.to_owned()));
+        }
+    }
+    all
 }
 
 /// A folder, relative to that of a file; `None` of a pattern.

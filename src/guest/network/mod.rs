@@ -5,6 +5,7 @@
 //! a name that only its machine decides.
 
 mod cloud;
+mod daemon_user;
 mod daemons;
 mod fallback;
 mod interfaces;
@@ -176,6 +177,8 @@ pub struct Network {
     pub odd: Vec<(GuestPath, String)>,
     /// What cloud-init comes to: what it does, and whether that brings a link up.
     cloud: Option<(bool, String)>,
+    /// Whether it does so on a condition.
+    cloud_on_condition: bool,
     /// Whether it is not known what cloud-init does, and why.
     cloud_not_known: Option<String>,
     /// Names that an interface has only where it has the builder's MAC address.
@@ -225,6 +228,7 @@ pub fn read(files: &dyn Files, boot: Boot<'_>) -> Result<Network, GuestError> {
         pins.pins.extend(part.pins);
     }
     let (cloud, cloud_not_known) = cloud::read(&look, &running)?;
+    let cloud_on_condition = matches!(boot.cloud, Cloud::Writes { only_where: Some(_), .. });
     let openwrt = path("/etc/config/network");
     if look.is_file("/etc/config/network")? && look.is_file("/sbin/netifd")? {
         look.odd(&openwrt, "OpenWrt's settings, which are not looked into");
@@ -242,7 +246,17 @@ pub fn read(files: &dyn Files, boot: Boot<'_>) -> Result<Network, GuestError> {
     pins.sort();
     pins.dedup();
     let (naming, odd) = look.end();
-    Ok(Network { profiles, pins, naming, running, odd, cloud, cloud_not_known, given })
+    Ok(Network {
+        profiles,
+        pins,
+        naming,
+        running,
+        odd,
+        cloud,
+        cloud_on_condition,
+        cloud_not_known,
+        given,
+    })
 }
 
 /// What one component's files come to.

@@ -2,6 +2,7 @@
 //! NetworkManager at each boot (netplan-yaml(5)).
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::key_file::flag;
 use super::link::Fits;
@@ -11,7 +12,7 @@ use super::pins::pin;
 use super::plain_yaml::{self, Value};
 use super::{Component, Method, Pin, Profile, path};
 use crate::guest::GuestError;
-use crate::path::GuestPath;
+use crate::path::{GuestPath, escape};
 
 /// Where its files are, the folder that counts most first.
 const FOLDERS: &[&str] = &["/etc/netplan", "/usr/lib/netplan", "/lib/netplan"];
@@ -22,6 +23,24 @@ const GENERATORS: &[&str] = &[
     "/usr/local/lib/systemd/system-generators/netplan",
     "/usr/lib/systemd/system-generators/netplan",
     "/lib/systemd/system-generators/netplan",
+];
+
+/// What it writes for.
+const RENDERERS: &[&str] = &["networkd", "NetworkManager", "sriov"];
+
+/// The kinds of interfaces that a release or another knows.
+const KINDS: &[&str] = &[
+    "ethernets",
+    "wifis",
+    "modems",
+    "bridges",
+    "bonds",
+    "vlans",
+    "vrfs",
+    "tunnels",
+    "dummy-devices",
+    "virtual-ethernets",
+    "nm-devices",
 ];
 
 /// How many interfaces are read.
@@ -74,15 +93,14 @@ pub(super) fn read(look: &Look<'_>, running: &[(Component, String)]) -> Result<P
     let mut plan = Plan::default();
     let mut definitions = BTreeMap::new();
     let mut renderer = None;
-    for (_, file) in look.layered(FOLDERS, ".yaml")? {
-        let Some(text) = look.text(&file)? else { continue };
-        let document = match plain_yaml::parse(&text) {
-            Ok(document) => document,
-            Err(words) => {
-                look.odd(&file, format!("{words}; netplan makes nothing of any file then"));
-                return Ok(plan);
-            }
-        };
+    let documents = match documents(look)? {
+        Ok(documents) => documents,
+        Err((file, words)) => {
+            look.odd(&file, words);
+            return Ok(plan);
+        }
+    };
+    for (file, document) in documents {
         let Some(network) = document.get("network") else { continue };
         for (key, value) in network.entries() {
             match key.as_str() {
@@ -166,9 +184,109 @@ pub(super) fn read(look: &Look<'_>, running: &[(Component, String)]) -> Result<P
                 .map(|it| it.0.clone())
                 .collect(),
             idle: kept,
+            unread: None,
         });
     }
     Ok(plan)
+}
+
+type Documents = Vec<(GuestPath, Rc<Value>)>;
+
+/// The documents of all files, those that count first at the front; in words, why netplan makes
+/// nothing of any.
+fn documents(look: &Look<'_>) -> Result<Result<Documents, (GuestPath, String)>, GuestError> {
+    let mut documents = Vec::new();
+    for (_, file) in look.layered(FOLDERS, ".yaml")? {
+        let Some(text) = look.text(&file)? else { continue };
+        let read = plain_yaml::parse(&text);
+        match read.and_then(|it| wrong(&it).map_or(Ok(it), Err)) {
+            Ok(document) => documents.push((file, document)),
+            Err(words) => {
+                return Ok(Err((file, format!("{words}; netplan makes nothing of any file then"))));
+            }
+        }
+    }
+    Ok(Ok(documents))
+}
+
+/// A file that netplan makes nothing of, nor of any other then, and why; that of cloud-init apart,
+/// which it writes anew.
+pub(super) fn refused(look: &Look<'_>) -> Result<Option<(GuestPath, String)>, GuestError> {
+    let refused = documents(look)?.err();
+    Ok(refused.filter(|it| it.0.name() != Some(b"50-cloud-init.yaml")))
+}
+
+/// What is wrong with a document by the outline of what netplan reads.
+fn wrong(document: &Value) -> Option<String> {
+    let named = |text: &str| escape(text.as_bytes());
+    let entries = match document {
+        // An empty one.
+        Value::Text(text) if text.is_empty() => return None,
+        Value::Map(entries) => entries,
+        _ => return Some("no mapping".into()),
+    };
+    for (key, network) in entries {
+        if key != "network" {
+            return Some(format!("'{}' is none of its keys", named(key)));
+        }
+        let Value::Map(entries) = &**network else {
+            return Some("'network' is no mapping".into());
+        };
+        for (key, value) in entries {
+            let text = value.text().unwrap_or_default();
+            match key.as_str() {
+                "version" if version(text) != Some(2) => {
+                    return Some(format!("'version: {}', and only 2 is read", named(text)));
+                }
+                "renderer" if !RENDERERS.contains(&text) => {
+                    return Some(format!("'renderer: {}' is not known", named(text)));
+                }
+                "version" | "renderer" | "openvswitch" => {}
+                key if KINDS.contains(&key) => {
+                    if let Some(words) = wrong_kind(value) {
+                        return Some(format!("'{key}': {words}"));
+                    }
+                }
+                key => return Some(format!("'{}' is none of its keys", named(key))),
+            }
+        }
+    }
+    None
+}
+
+/// What is wrong with the interfaces of one kind.
+fn wrong_kind(interfaces: &Value) -> Option<String> {
+    let Value::Map(interfaces) = interfaces else { return Some("no mapping".into()) };
+    for (id, value) in interfaces {
+        if id == "renderer" {
+            continue;
+        }
+        let id = escape(id.as_bytes());
+        if !matches!(**value, Value::Map(_)) {
+            return Some(format!("'{id}' is no mapping"));
+        }
+        for key in ["dhcp4", "dhcp6"] {
+            let Some(value) = value.get(key) else { continue };
+            let text = value.text().unwrap_or_default();
+            if !is_flag(text) {
+                let text = escape(text.as_bytes());
+                return Some(format!("'{id}': '{key}: {text}' is neither true nor false"));
+            }
+        }
+    }
+    None
+}
+
+/// The digits at the front of a version.
+fn version(text: &str) -> Option<u32> {
+    let end = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
+}
+
+/// Whether netplan takes a text for true or false.
+fn is_flag(text: &str) -> bool {
+    let flags = ["true", "on", "yes", "y", "false", "off", "no", "n"];
+    flags.iter().any(|it| text.eq_ignore_ascii_case(it))
 }
 
 /// Adds what a file says of the interfaces of one kind.

@@ -1,6 +1,9 @@
 //! systemd-networkd: `*.network` files, of which the first that fits an interface counts
 //! (systemd.network(5)).
 
+use std::collections::BTreeMap;
+
+use super::daemon_user::Daemon;
 use super::key_file::{Setting, all, flag, last, settings};
 use super::link::{Chance, Fits};
 use super::look::Look;
@@ -35,17 +38,31 @@ pub(super) struct Unit {
     pub(super) carries: Vec<String>,
     /// Why networkd leaves the interface down.
     pub(super) idle: Option<String>,
+    /// Why networkd reads nothing of it, so that the next one that fits counts.
+    pub(super) unread: Option<String>,
 }
 
 /// Every setting.
 pub(super) fn read(look: &Look<'_>, starts: bool, planned: Vec<Unit>) -> Result<Part, GuestError> {
     let mut part = Part::default();
     let mut units = planned;
+    let daemon = Daemon::read(look)?;
     for (name, file) in look.layered(FOLDERS, ".network")? {
-        if let Some(unit) = unit(look, &name, file, &mut part)? {
-            units.push(unit);
+        let Some(unit) = unit(look, &daemon, &name, file, &mut part)? else { continue };
+        match unit.unread {
+            None => units.push(unit),
+            Some(why) => part.profiles.push(Profile {
+                by: unit.by,
+                starts,
+                file: unit.file,
+                fits: unit.fits,
+                over: None,
+                method: unit.method,
+                idle: Some(why),
+            }),
         }
     }
+    let unmade = unmade(look, &daemon)?;
     // An equal name in /run, where netplan's are, is hidden by one in /etc; `sort` keeps the order.
     units.sort_by(|a, b| a.name.cmp(&b.name));
     for unit in &units {
@@ -78,7 +95,9 @@ pub(super) fn read(look: &Look<'_>, starts: bool, planned: Vec<Unit>) -> Result<
             Some((name, upper))
         });
         for (name, upper) in upper {
-            part.profiles.push(profile(&upper.method, Some(name)));
+            let mut profile = profile(&upper.method, Some(name));
+            profile.idle = unmade.get(name).cloned().or(profile.idle);
+            part.profiles.push(profile);
         }
         if unit.port_of.is_none() {
             part.profiles.push(profile(&unit.method, None));
@@ -95,13 +114,28 @@ fn is_over(lower: &Unit, upper: &Unit) -> bool {
     lower.port_of.iter().chain(&lower.carries).any(|name| upper.fits.takes(name))
 }
 
+/// Interfaces that networkd would make of a file if it could read it, and why it cannot.
+fn unmade(look: &Look<'_>, daemon: &Daemon) -> Result<BTreeMap<String, String>, GuestError> {
+    let mut unmade = BTreeMap::new();
+    for (_, file) in look.layered(FOLDERS, ".netdev")? {
+        let Some(why) = daemon.cannot_read(look, &file)? else { continue };
+        let Some(text) = look.text(&file)? else { continue };
+        if let Some(name) = last(&settings(&text, true), "NetDev", "Name") {
+            unmade.insert(name.to_owned(), format!("{file}, which makes {name}: {why}"));
+        }
+    }
+    Ok(unmade)
+}
+
 fn unit(
     look: &Look<'_>,
+    daemon: &Daemon,
     name: &[u8],
     file: GuestPath,
     part: &mut Part,
 ) -> Result<Option<Unit>, GuestError> {
     let Some(text) = look.text(&file)? else { return Ok(None) };
+    let mut unread = daemon.cannot_read(look, &file)?;
     let mut lines = settings(&text, true);
     let drop_ins = String::from_utf8_lossy(name).into_owned() + ".d";
     let folders: Vec<String> = FOLDERS.iter().map(|it| format!("{it}/{drop_ins}")).collect();
@@ -110,6 +144,12 @@ fn unit(
         if count == DROP_INS {
             look.odd(&file, format!("more than {DROP_INS} drop-ins: the rest is not read"));
             break;
+        }
+        // One that cannot be read is the end of the file that it adds to.
+        if unread.is_none()
+            && let Some(why) = daemon.cannot_read(look, &drop_in)?
+        {
+            unread = Some(format!("{drop_in}: {why}"));
         }
         if let Some(text) = look.text(&drop_in)? {
             lines.extend(settings(&text, true));
@@ -134,6 +174,7 @@ fn unit(
         port_of: ports.filter(|it| !it.is_empty()).map(str::to_owned),
         carries: carries.map(str::to_owned).collect(),
         idle: idle(&lines),
+        unread,
         fits,
         file,
     }))

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::link::Chance;
-use super::{Component, Method, Network, Profile};
+use super::{Component, Method, Network, Profile, cloud};
 use crate::printable;
 
 /// How many settings are told.
@@ -44,6 +44,10 @@ impl Network {
                 Ok(words) => up.push(words),
                 Err(words) => down.push(words),
             }
+        }
+        let conditional = matches!(&self.cloud, Some((true, _))) && self.cloud_on_condition;
+        if conditional && up.len() == 1 {
+            up.push(cloud::ALONE.to_owned());
         }
         if !up.is_empty() {
             return Verdict::Up(told(up));

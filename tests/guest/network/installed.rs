@@ -627,6 +627,29 @@ fn cloud_init_needs_the_component_that_it_writes_for() {
             "nothing: nothing that brings a link up starts at boot; cloud-init finds no program",
         ),
         (
+            &[
+                RULES,
+                IFUP,
+                CLIENT,
+                "/etc/network/interfaces = auto lo\niface lo inet loopback\niface eth0 inet\n",
+            ],
+            NETWORKING,
+            writes(&eni),
+            "nothing: cloud-init writes for eni, and /etc/network/interfaces line 3: 'iface' without a method",
+        ),
+        (
+            &[RULES, NETPLAN, NETWORKD, "/etc/netplan/x.yaml = network: {version: 1}"],
+            &[],
+            writes(&netplan),
+            "not known: cloud-init writes for netplan, and /etc/netplan/x.yaml: 'version: 1'",
+        ),
+        (
+            &[RULES, NETPLAN, NETWORKD, "/etc/netplan/50-cloud-init.yaml = network: {version: 1}"],
+            &[],
+            writes(&netplan),
+            "up: cloud-init (by netplan)",
+        ),
+        (
             &[RULES],
             &[],
             Cloud::NotKnown("its settings cannot be read"),
@@ -640,12 +663,18 @@ fn cloud_init_needs_the_component_that_it_writes_for() {
                 only_where: Some("a data source is found"),
                 fixed: Some(&fixed),
             },
-            "up: cloud-init, where a data source is found (by netplan): what /etc/cloud/cloud.cfg.d/99-installer.cfg fixes, the same in every clone",
+            "up: cloud-init, where a data source is found (by netplan): what /etc/cloud/cloud.cfg.d/99-installer.cfg fixes, the same in every clone; where not, no link comes up, and net.fallback=dhcp writes nothing beside",
         ),
     ] {
         let words = shown(&Spec { files, starts, cloud: Some(cloud), kernel: None });
         assert!(words.starts_with(wanted), "{words}");
     }
+    // Beside another setting that brings a link up, nothing depends on cloud-init.
+    let cloud = Cloud::Writes { renderers: &eni, only_where: Some("one is found"), fixed: None };
+    let files: &[&str] =
+        &[RULES, IFUP, CLIENT, "/etc/network/interfaces = auto eth0\niface eth0 inet dhcp\n"];
+    let words = shown(&Spec { files, starts: NETWORKING, cloud: Some(cloud), kernel: None });
+    assert!(words.starts_with("up: ") && !words.contains("where not"), "{words}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod fallback;
 mod hostile;
 mod installed;
+mod permissions;
 mod references;
 
 use sysprep_rs::guest::network::{Boot, Cloud, Network, Verdict, read};

@@ -10,7 +10,7 @@ use sysprep_rs::guest::Tree;
 use sysprep_rs::guest::network::{Component, Method, Network};
 use sysprep_rs::volume::VolumeId;
 
-use super::Spec;
+use super::{Spec, told};
 use crate::support::network_tools;
 
 fn write(root: &Path, files: &[(&str, &str)]) {
@@ -186,4 +186,121 @@ iface unused inet dhcp
             _ => assert!(!address && !dhcp, "{commands}"),
         }
     }
+}
+
+#[test]
+fn netplan_makes_nothing_of_what_we_refuse() {
+    let version = |text: &str| format!("network: {{{text}ethernets: {{eth0: {{dhcp4: true}}}}}}\n");
+    let texts = [
+        version(""),
+        version("version: 2, "),
+        version("version: '2', "),
+        version("version: 02, "),
+        version("renderer: networkd, "),
+        version("version: 1, "),
+        version("version: 3, "),
+        version("version: two, "),
+        version("version: , "),
+        version("renderer: ifupdown, "),
+        version("bogus: 1, "),
+        "network: {ethernets: {eth0: {dhcp4: true}}, version: 1}\n".to_owned(),
+        "network: {ethernets: {eth0: {dhcp4: true}}}\nother: x\n".to_owned(),
+        "network: {ethernets: {eth0: {dhcp4: maybe}}}\n".to_owned(),
+        "network: {ethernets: {eth0: {dhcp6: 1}}}\n".to_owned(),
+        "network: {ethernets: {eth0: {dhcp6: Yes}}}\n".to_owned(),
+        "network: {ethernets: {eth0: }}\n".to_owned(),
+        "network: {ethernets: []}\n".to_owned(),
+        "network:\n".to_owned(),
+        "# nothing\n".to_owned(),
+        "x\n".to_owned(),
+    ];
+    let mut refused = 0;
+    for text in texts {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        let good = "network: {ethernets: {eth1: {dhcp4: true}}}\n";
+        write(root, &[UDEV, NETWORKD, ("/usr/lib/systemd/system-generators/netplan", "x")]);
+        write(root, &[("/etc/netplan/a.yaml", good), ("/etc/netplan/b.yaml", &text)]);
+        let theirs = network_tools::netplan_refuses(root);
+        let network = Spec::default().read(&open(root));
+        let ours = told(&network);
+        assert_eq!(theirs.is_some(), network.profiles.is_empty(), "{text}: {theirs:?}: {ours}");
+        if theirs.is_some() {
+            refused += 1;
+            assert!(ours.starts_with("not known: /etc/netplan/b.yaml: "), "{text}: {ours}");
+            assert!(ours.ends_with("; netplan makes nothing of any file then"), "{text}: {ours}");
+        }
+    }
+    assert_eq!(refused, 14);
+}
+
+#[test]
+fn ifupdown_takes_nothing_of_what_we_refuse() {
+    let dhcp = "auto eth0\niface eth0 inet dhcp\n";
+    let texts = [
+        dhcp,
+        "iface eth1\n",
+        "iface\n",
+        "iface eth1 inet\n",
+        "iface eth1 inet bogus\n",
+        "iface eth1 foo dhcp\n",
+        "iface eth1 inet dhcp extra\n",
+        "iface eth1 inet dhcp\n hostname\n",
+        "iface eth1 inet dhcp\n# a comment \\\n metric \\\n 5\n",
+        "iface eth1 inet dhcp\n# a comment \\\n metric\n",
+        "iface eth1 inherits none\n",
+        "iface eth1 inherits eth0\n",
+        "iface eth1 inet inherits eth0\n",
+        "iface eth1 inet6 inherits eth0\n",
+        "iface eth1 inet dhcp inherits\n",
+        "iface eth1 inet6 6to4\niface eth1 can static\niface eth1 ipx dynamic\n",
+        "iface eth1 inet6 ipv4ll\n",
+        "iface eth1 inet loopback\n",
+        "iface eth1 inet6 loopback\n",
+        "iface lo inet\n",
+        "iface lo inet loopback\n",
+        "auto eth1\n address 192.0.2.1\n",
+        "no-auto-down eth0\n up x\n",
+        "rename eth0=lan\n up x\n",
+        "source nowhere\n up x\n",
+        "mapping eth*\n script /a\n map b\n",
+        "mapping eth*\n script /a\n script /b\n",
+        "mapping eth*\n up x\n",
+        "auto\nallow-hotplug\nmapping\n",
+    ];
+    let mut refused = 0;
+    for (text, first) in texts.iter().flat_map(|text| [(text, true), (text, false)]) {
+        // What is wrong counts before and after what is not.
+        let text = if first { format!("{text}{dhcp}") } else { format!("{dhcp}{text}") };
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        write(root, &[("/usr/sbin/ifup", "x"), ("/usr/sbin/dhclient", "x")]);
+        write(root, &[("/etc/network/interfaces", &text)]);
+        let theirs = network_tools::ifupdown_refuses(&root.join("etc/network/interfaces"));
+        let spec = Spec { starts: &["networking.service"], ..Spec::default() };
+        let ours = told(&spec.read(&open(root)));
+        let Some(theirs) = theirs else {
+            assert!(
+                ours.starts_with("up: ifupdown (/etc/network/interfaces): DHCP"),
+                "{ours}: {text}"
+            );
+            continue;
+        };
+        refused += 1;
+        assert!(
+            ours.starts_with("nothing: ifupdown (/etc/network/interfaces): "),
+            "{ours}: {text}"
+        );
+        // "ifquery: PATH:4: words", of a line that goes on its last one.
+        let line = theirs.split("interfaces:").nth(1).and_then(|it| it.split(':').next()).unwrap();
+        assert!(
+            ours.contains(&format!("/etc/network/interfaces line {line}: ")),
+            "{ours}: {theirs}"
+        );
+        let words = spec.boot(|boot| {
+            sysprep_rs::guest::network::fallback(&open(root), boot).unwrap().unwrap_err()
+        });
+        assert!(words.contains(&format!("line {line}: ")), "{words}");
+    }
+    assert!(refused > 30, "{refused}");
 }
