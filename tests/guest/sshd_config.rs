@@ -230,3 +230,154 @@ fn its_configuration_says_what_sshd_itself_reads_of_it() {
         assert_eq!(ours.methods, methods, "{told}");
     }
 }
+
+/// Settings that sshd starts with or not.
+const STARTS: &[&str] = &[
+    "Nonsense yes",
+    "UsePAM yes\n# fine\nCiphersFoo x",
+    "PermitRootLogin maybe",
+    "PermitRootLogin true",
+    "PermitRootLogin WITHOUT-password",
+    "PermitRootLogin Yes",
+    "PasswordAuthentication YES",
+    "PasswordAuthentication true",
+    "PasswordAuthentication on",
+    "PasswordAuthentication",
+    "PasswordAuthentication yes no",
+    "PasswordAuthentication yes # why",
+    "PasswordAuthentication \"yes",
+    "UsePAM yes\nUsePAM maybe",
+    "UsePAM = yes",
+    "UsePAM=\"yes\"",
+    "StrictModes 1",
+    "KbdInteractiveAuthentication no\nChallengeResponseAuthentication maybe",
+    "SkeyAuthentication no",
+    "PermitEmptyPasswords x",
+    "PubkeyAuthentication x",
+    "Match User bob\nNonsense yes",
+    "Match User bob\nUsePAM no",
+    "Match User nobody\nPort 22",
+    "Match all\nUsePAM no",
+    "Match User bob\nMatch all\nUsePAM no",
+    "Match User bob\nPasswordAuthentication maybe",
+    "Match User bob\nPasswordAuthentication no\nAllowUsers bob\nX11Forwarding no",
+    "Match",
+    "Match User",
+    "Match Foo bar",
+    "Match all User x",
+    "Port 0",
+    "Port 99999",
+    "Port ssh",
+    "Port abc",
+    "MaxAuthTries 0",
+    "MaxAuthTries -1",
+    "MaxAuthTries x",
+    "MaxSessions 0",
+    "MaxStartups 0",
+    "MaxStartups 10:30:5",
+    "MaxStartups 10:0:20",
+    "MaxStartups 10:30",
+    "MaxStartups 10:30:100",
+    "MaxStartups 5",
+    "LoginGraceTime 0",
+    "RSAAuthentication yes",
+    "Protocol 2",
+    "UsePrivilegeSeparation yes",
+    "KeepAlive yes",
+    "GSSAPIKeyExchange yes",
+    "KerberosGetAFSToken no",
+    "DebianBanner no",
+    "AllowUsers",
+    "Include",
+    "Include /nowhere/*",
+    "AddressFamily ipv4",
+    "AddressFamily inet",
+    "LogLevel FOO",
+    "LogLevel debug3",
+    "SyslogFacility LOCAL7",
+    "SyslogFacility LOCAL8",
+    "AllowTcpForwarding maybe",
+    "AllowTcpForwarding remote",
+    "GatewayPorts clientspecified",
+    "Compression delayed",
+    "PermitTTY maybe",
+    "UseDNS 7",
+    "= x",
+    "\tPort 22",
+    "PermitRootLogin yes\r",
+];
+
+#[test]
+fn what_sshd_does_not_start_with_is_known_by_its_line() {
+    let package = openssh();
+    let library = below(&package, "libnss_wrapper.so").expect("libnss-wrapper is unpacked");
+    let wrap = below(&package, "libwrap.so").expect("libwrap0 is unpacked");
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    oracle::succeed(
+        "ssh-keygen",
+        "openssh-client",
+        &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()],
+    );
+    for (name, content) in [("passwd", PASSWD), ("group", GROUP)] {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let trees: Vec<PathBuf> =
+        (0..STARTS.len()).map(|it| folder.path().join(it.to_string())).collect();
+    let mut script = String::from("mount -t tmpfs tmpfs /run && mkdir /run/sshd || exit 1\n");
+    script += &format!(
+        "sshd() {{ LD_PRELOAD={} {}/usr/sbin/sshd -h {} \"$@\" 2>&1; echo \"rc $?\"; }}\n",
+        library.display(),
+        package.display(),
+        key.display(),
+    );
+    let config = |tree: &Path| tree.join("etc/ssh/sshd_config");
+    for (tree, text) in trees.iter().zip(STARTS) {
+        fs::create_dir_all(tree.join("etc/ssh")).unwrap();
+        fs::write(config(tree), format!("{text}\n")).unwrap();
+        script += &format!("echo '== '; sshd -t -f {}\n", config(tree).display());
+    }
+    script += "echo '== '; sshd -T -f /dev/null\n";
+    let said = apart(
+        &script,
+        &[
+            ("LD_LIBRARY_PATH", wrap.parent().unwrap().to_str().unwrap()),
+            ("NSS_WRAPPER_PASSWD", folder.path().join("passwd").to_str().unwrap()),
+            ("NSS_WRAPPER_GROUP", folder.path().join("group").to_str().unwrap()),
+        ],
+    );
+    let answers: Vec<&str> = said.split("== ").skip(1).collect();
+    assert_eq!(answers.len(), STARTS.len() + 1);
+    let refused = |tree: &Path| {
+        let fs = Arc::new(Directory::open(tree).unwrap());
+        let tree = Tree::single(VolumeId("host".into()), fs);
+        SshdConfig::read(&tree, &path("/etc/ssh/sshd_config"), &[]).unwrap().refused
+    };
+    let mut both = [0, 0];
+    for ((tree, text), theirs) in trees.iter().zip(STARTS).zip(&answers) {
+        let ours = refused(tree);
+        let starts = theirs.contains("rc 0\n");
+        assert!(starts || theirs.contains("rc 255\n"), "{text}: {theirs}");
+        assert_eq!(ours.is_none(), starts, "{text:?}: {ours:?}: {theirs}");
+        both[usize::from(starts)] += 1;
+        if let Some(ours) = ours {
+            // The last line of each is the one that is wrong.
+            let last = format!("/etc/ssh/sshd_config line {}: ", text.lines().count());
+            assert!(ours.starts_with(&last), "{text:?}: {ours}: {theirs}");
+        }
+    }
+    assert!(both[0] > 30 && both[1] > 25, "{both:?}");
+    // Every keyword that it has a value of is one to us.
+    let shown = answers[STARTS.len()];
+    let keys: std::collections::BTreeSet<&str> =
+        shown.lines().filter_map(|it| it.split_once(' ')).map(|it| it.0).collect();
+    let keys: Vec<&str> = keys.into_iter().filter(|it| *it != "rc").collect();
+    assert!(keys.len() > 60, "{shown}");
+    for key in keys {
+        let tree = folder.path().join(format!("key-{key}"));
+        fs::create_dir_all(tree.join("etc/ssh")).unwrap();
+        fs::write(config(&tree), format!("{key} x\n")).unwrap();
+        let ours = refused(&tree).unwrap_or_default();
+        assert!(!ours.contains("unknown keyword"), "{ours}");
+    }
+}

@@ -407,3 +407,114 @@ fn the_state_of_passwords_is_that_of_passwd() {
         assert_eq!(ours, theirs, "{field}");
     }
 }
+
+#[test]
+fn sshd_lets_nobody_in_where_it_does_not_start_or_gives_no_session() {
+    let hash = format!("{HASH}:19000:0:99999:7:::");
+    let with = |config: &str| read(keyed(sshd(guest("*::", &hash), config)));
+    for (config, wanted) in [
+        ("UsePAM yes\n", "bob:console bob:key1 bob:ssh"),
+        ("Nonsense yes\n", "bob:console bob:key1? bob:ssh?"),
+        ("UsePAM maybe\n", "bob:console bob:key1? bob:ssh?"),
+        ("Match User bob\nX11Forwarding no\nUsePAM yes\n", "bob:console bob:key1? bob:ssh?"),
+        ("MaxAuthTries 0\n", "bob:console bob:key1? bob:ssh?"),
+        ("Match User eve\nMaxAuthTries 0\n", "bob:console bob:key1 bob:ssh"),
+        ("MaxSessions 0\n", "bob:console"),
+        ("Match User bob\nRefuseConnection yes\n", "bob:console"),
+        ("MaxStartups 1\nLoginGraceTime 1\n", "bob:console bob:key1 bob:ssh"),
+    ] {
+        let found = with(config);
+        assert_eq!(ways(&found), wanted, "{config}: {found:?}");
+    }
+    let found = with("UsePAM yes\n\nNonsense yes\n");
+    let why = "sshd may not start: /etc/ssh/sshd_config line 3: unknown keyword 'nonsense'";
+    assert!(found.ways.iter().any(|it| it.unsure == [why]), "{found:?}");
+    let notes = with("MaxSessions 0\n").notes;
+    assert!(notes.iter().any(|it| it.contains("no session ('MaxSessions 0')")), "{notes:?}");
+}
+
+#[test]
+fn an_account_without_a_line_in_shadow_is_refused_by_pam() {
+    let fs =
+        |config: &str| keyed(sshd(guest("*::", "*::"), config)).file("/etc/shadow", "root:*::\n");
+    let found = read(fs("UsePAM yes\n"));
+    assert_eq!(ways(&found), "", "{found:?}");
+    let note = "bob: /etc/shadow has no line for it, and PAM refuses such an account";
+    assert!(found.notes.iter().any(|it| it == note), "{found:?}");
+    assert_eq!(ways(&read(fs("UsePAM no\n"))), "bob:key1");
+}
+
+/// Debian's, and Red Hat's, as they are installed.
+const DEBIAN_AUTH: &str = "auth\t[success=1 default=ignore]\tpam_unix.so nullok\n\
+    auth\trequisite\t\t\tpam_deny.so\nauth\trequired\t\t\tpam_permit.so\n";
+const DEBIAN_ACCOUNT: &str = "account\t[success=1 new_authtok_reqd=done default=ignore]\tpam_unix.so\n\
+    account\trequisite\t\t\tpam_deny.so\naccount\trequired\t\t\tpam_permit.so\n";
+const RED_HAT: &str = "auth        required      pam_env.so\n\
+    auth        sufficient    pam_unix.so try_first_pass nullok\n\
+    auth        required      pam_deny.so\n\
+    account     required      pam_unix.so\n";
+
+#[test]
+fn pam_deny_before_all_that_lets_pass_keeps_everybody_out() {
+    let hash = format!("{HASH}:19000:0:99999:7:::");
+    let all = "bob:console bob:key1 bob:ssh";
+    let debian = |before: &str| {
+        format!(
+            "{before}@include common-auth\naccount required pam_nologin.so\n@include common-account\n"
+        )
+    };
+    let red_hat = |before: &str| {
+        format!("{before}auth substack password-auth\naccount include password-auth\n")
+    };
+    for (service, content, wanted) in [
+        ("sshd", debian(""), all),
+        ("login", debian(""), all),
+        ("sshd", red_hat(""), all),
+        ("login", red_hat(""), all),
+        ("sshd", debian("account required pam_deny.so\n"), "bob:console"),
+        (
+            "sshd",
+            debian("account [success=ok default=bad] /lib/security/pam_deny.so\n"),
+            "bob:console",
+        ),
+        ("sshd", debian("auth requisite pam_deny.so\n"), "bob:console bob:key1"),
+        ("sshd", red_hat("auth required pam_deny.so\n"), "bob:console bob:key1"),
+        (
+            "sshd",
+            red_hat("account sufficient pam_localuser.so\naccount required pam_deny.so\n"),
+            all,
+        ),
+        ("sshd", debian("# account required pam_deny.so\naccount optional pam_deny.so\n"), all),
+        (
+            "sshd",
+            debian("account [success=1 default=ignore] pam_x.so\naccount required pam_deny.so\n"),
+            all,
+        ),
+        (
+            "sshd",
+            debian(
+                "account [success=1 default=ignore] pam_x.so\naccount required pam_y.so\naccount required pam_deny.so\n",
+            ),
+            "bob:console",
+        ),
+        ("sshd", "account substack closed\n".to_owned(), "bob:console"),
+        ("sshd", "account include circle\n".to_owned(), all),
+        ("login", debian("auth required pam_deny.so\n"), "bob:key1 bob:ssh"),
+        ("login", debian("account required pam_deny.so\n"), "bob:key1 bob:ssh"),
+    ] {
+        let mut fs = keyed(sshd(guest("*::", &hash), "UsePAM yes\n"))
+            .file("/etc/pam.d/common-auth", DEBIAN_AUTH)
+            .file("/etc/pam.d/common-account", DEBIAN_ACCOUNT)
+            .file("/etc/pam.d/password-auth", RED_HAT)
+            .file(
+                "/etc/pam.d/closed",
+                "account sufficient pam_deny.so\naccount required pam_deny.so\n",
+            )
+            .file("/etc/pam.d/circle", "account include circle\naccount include circle\n");
+        fs = fs.file(format!("/etc/pam.d/{service}"), &content);
+        let found = read(fs);
+        assert_eq!(ways(&found), wanted, "{service}: {content}: {found:?}");
+        let told = found.notes.iter().any(|it| it.contains("pam_deny lets nobody pass"));
+        assert_eq!(told, wanted != all, "{service}: {content}: {found:?}");
+    }
+}

@@ -49,6 +49,8 @@ pub(super) struct Login {
     /// Whether the field begins with `!`, which sshd takes for the lock of an account.
     pub(super) bang: bool,
     pub(super) aging: Aging,
+    /// Whether its password is said to be in `/etc/shadow`, which has no line for it.
+    pub(super) no_shadow: bool,
 }
 
 /// The groups of accounts.
@@ -98,12 +100,14 @@ pub(super) fn read(files: &dyn Files, today: i64) -> Result<Accounts, GuestError
             shadows.entry(name.clone()).or_insert(fields);
         }
     }
+    let has_shadow = files.follow(&text::path("/etc/shadow"))?.is_some();
     let mut logins = Vec::new();
     let mut known = HashSet::new();
     let mut elsewhere = false;
     for line in passwd.split(|&byte| byte == b'\n').take(ACCOUNTS) {
         elsewhere |= line.starts_with(b"+");
-        let Some(login) = login(line, &shadows, today) else { continue };
+        let Some(mut login) = login(line, &shadows, today) else { continue };
+        login.no_shadow &= has_shadow;
         if known.insert(login.name.clone()) {
             logins.push(login);
         }
@@ -151,6 +155,7 @@ fn login(line: &[u8], shadows: &HashMap<Vec<u8>, Vec<Vec<u8>>>, today: i64) -> O
         shell: if shell.is_empty() { "/bin/sh".into() } else { escape(shell) },
         password: password(field),
         bang: field.starts_with(b"!"),
+        no_shadow: *own == b"x" && entry.is_none(),
         aging: entry.map(|it| aging(it, today)).unwrap_or_default(),
     })
 }

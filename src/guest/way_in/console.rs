@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::pam::Shut;
 use super::text;
 use crate::fs::Kind;
 use crate::guest::boot::runit_directory;
@@ -31,7 +32,21 @@ pub(super) struct Console {
     pub(super) asks: Vec<GuestPath>,
     /// Accounts that are let in unasked, and what says so.
     pub(super) autologins: Vec<(String, GuestPath)>,
+    /// Whether no password opens it.
+    pub(super) takes_no_password: bool,
     pub(super) notes: Vec<String>,
+}
+
+impl Console {
+    /// The same where PAM lets nobody pass.
+    pub(super) fn with_pam(mut self, shut: &Shut) -> Self {
+        if shut.console.is_some() {
+            self.autologins.clear();
+            self.takes_no_password = true;
+        }
+        self.takes_no_password |= shut.console_password.is_some();
+        self
+    }
 }
 
 /// What it offers.

@@ -6,8 +6,10 @@
 mod accounts;
 mod console;
 mod keys;
+mod pam;
 mod ssh;
 mod sshd_config;
+mod sshd_keywords;
 mod text;
 mod wildcard;
 
@@ -128,7 +130,11 @@ impl WaysIn {
         if closed {
             found.notes.push("/etc/nologin: nobody but root logs in".into());
         }
-        pam(files, &mut found)?;
+        pam::rules(files, &mut found)?;
+        let shut = pam::Shut::read(files)?;
+        found.notes.extend(shut.notes().cloned());
+        let servers = servers.with_pam(&shut);
+        let console = console.with_pam(&shut);
         let mut looked = 0;
         for login in &accounts.logins {
             let Some(session) = session(files, login)? else { continue };
@@ -173,65 +179,6 @@ impl WaysIn {
     pub fn is_sure(&self) -> bool {
         self.ways.iter().any(WayIn::is_sure)
     }
-}
-
-/// PAM's files that a login goes through.
-const PAM: [&str; 7] = [
-    "sshd",
-    "login",
-    "common-account",
-    "common-auth",
-    "system-auth",
-    "password-auth",
-    "base-account",
-];
-
-/// Modules of PAM that shut accounts out by rules, and the file with the rules: what has none shuts
-/// nobody out.
-const RULES: [(&str, Option<&str>); 6] = [
-    ("pam_access", Some("/etc/security/access.conf")),
-    ("pam_time", Some("/etc/security/time.conf")),
-    ("pam_listfile", None),
-    ("pam_succeed_if", None),
-    ("pam_google_authenticator", None),
-    ("pam_oath", None),
-];
-
-/// Modules of PAM that know accounts that are not in the guest's files.
-const ELSEWHERE: [&str; 2] = ["pam_sss", "pam_ldap"];
-
-fn pam(files: &dyn Files, found: &mut WaysIn) -> Result<(), GuestError> {
-    for service in PAM {
-        let at = text::path("/etc/pam.d").join(service.as_bytes());
-        for line in text::lines(files, &at, &mut Vec::new())? {
-            if line.starts_with('#') {
-                continue;
-            }
-            for (module, rules) in RULES {
-                // Red Hat's files let system accounts pass with it, and shut nobody out.
-                let harmless = module == "pam_succeed_if" && line.contains("quiet");
-                if !line.contains(module) || harmless {
-                    continue;
-                }
-                let has_rules = match rules.filter(|_| !line.contains("file=")) {
-                    Some(rules) => text::lines(files, &text::path(rules), &mut Vec::new())?
-                        .iter()
-                        .any(|it| !it.is_empty() && !it.starts_with('#')),
-                    None => true,
-                };
-                let words = format!("{at}: what {module} decides is not known here");
-                if has_rules && !found.rules.contains(&words) {
-                    found.rules.push(words);
-                }
-            }
-            for module in ELSEWHERE {
-                if line.contains(module) {
-                    found.notes.push(format!("{at}: whom {module} knows is not known here"));
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What is to be known of an account's shell; `None` where it gives no session.
@@ -307,7 +254,7 @@ fn of_account(
             add(By::Autologin(at.clone()), Vec::new(), Vec::new());
         }
     }
-    if !console.asks.is_empty() && console_takes(files, login)? {
+    if !console.asks.is_empty() && !console.takes_no_password && console_takes(files, login)? {
         match login.password {
             Password::Set => add(By::ConsolePassword, password_unsure.clone(), must_change.clone()),
             Password::Empty => {
@@ -420,6 +367,7 @@ fn of_cloud(
             password: Password::Disabled,
             bang: true,
             aging: Aging::default(),
+            no_shadow: false,
         });
         let groups = match there {
             Some(login) => accounts.groups.of(login),

@@ -2,6 +2,7 @@
 
 use super::accounts::{Accounts, Login, Password};
 use super::keys::{self, Trust};
+use super::pam::Shut;
 use super::sshd_config::{Effective, SshdConfig, Who};
 use super::text;
 use super::wildcard;
@@ -53,6 +54,9 @@ pub(super) struct Servers {
     pub(super) dropbear: Option<(GuestPath, Vec<String>)>,
     pub(super) notes: Vec<String>,
     has_pam: bool,
+    /// Why PAM lets nobody in, whatever one logs in with, or by a password.
+    pam_shuts: Option<String>,
+    pam_shuts_passwords: bool,
     shells: Vec<String>,
 }
 
@@ -108,6 +112,13 @@ impl Servers {
         Ok(servers)
     }
 
+    /// The same where PAM lets nobody pass.
+    pub(super) fn with_pam(mut self, shut: &Shut) -> Self {
+        self.pam_shuts = shut.ssh.clone();
+        self.pam_shuts_passwords = shut.ssh_password.is_some();
+        self
+    }
+
     /// How an account gets in. `password` is what it will be then.
     pub(super) fn ways(
         &self,
@@ -145,6 +156,9 @@ impl Servers {
                     way.unsure.push(
                         "a 'Match' block of sshd_config has it for some clients alone".into(),
                     );
+                }
+                if let Some(why) = &config.refused {
+                    way.unsure.push(format!("sshd may not start: {why}"));
                 }
                 if listens_to_itself {
                     way.unsure.push(
@@ -194,7 +208,27 @@ impl Servers {
             let dir = escape(dir.as_bytes());
             unsure.push(format!("'ChrootDirectory {dir}' has to hold all that a session needs"));
         }
+        if let Some(setting) = &case.shuts_out {
+            notes.push(format!("{}: sshd gives it no session ('{setting}')", login.name));
+            return Ok(Vec::new());
+        }
+        if case.max_auth_tries_0 {
+            unsure.push(
+                "by 'MaxAuthTries 0' sshd hangs up on a client that first asks what it takes, as \
+                 OpenSSH's does"
+                    .to_owned(),
+            );
+        }
         let uses_pam = case.use_pam && self.has_pam;
+        if uses_pam && (self.pam_shuts.is_some() || login.no_shadow) {
+            if login.no_shadow {
+                notes.push(format!(
+                    "{}: /etc/shadow has no line for it, and PAM refuses such an account",
+                    login.name
+                ));
+            }
+            return Ok(Vec::new());
+        }
         // Without PAM sshd looks at the lock itself, whatever one logs in with.
         if !uses_pam && login.bang {
             notes.push(format!(
@@ -205,6 +239,7 @@ impl Servers {
         }
         let root_by_password = !is_root || case.permit_root == "yes";
         let asks = case.password || case.keyboard_interactive && uses_pam;
+        let asks = asks && !(uses_pam && self.pam_shuts_passwords);
         let password = match login.password {
             Password::Set => asks && root_by_password,
             Password::Empty => asks && root_by_password && case.empty_passwords,
@@ -384,14 +419,22 @@ impl Servers {
             let who = Who { user: &login.name, groups };
             let cases = config.effective(who);
             let open = |case: &Effective| {
+                let shut =
+                    case.use_pam && self.has_pam && (self.pam_shuts.is_some() || login.no_shadow);
                 !matches!(admitted(login, groups, case), Admitted::No)
                     && case.pubkey
+                    && !shut
+                    && case.shuts_out.is_none()
                     && (login.uid != 0
                         || matches!(case.permit_root.as_str(), "yes" | "prohibit-password"))
             };
             let opens = cases.iter().filter(|it| open(it)).count();
             if opens == cases.len() {
-                return Some(Ok(()));
+                let refused = config.refused.as_ref();
+                let refused = refused.map(|why| format!("sshd may not start: {why}"));
+                let hangs_up = cases.iter().any(|it| it.max_auth_tries_0);
+                let hangs_up = hangs_up.then(|| "by 'MaxAuthTries 0' sshd hangs up".to_owned());
+                return Some(refused.or(hangs_up).map_or(Ok(()), Err));
             }
             if opens > 0 {
                 return Some(Err(

@@ -1,6 +1,7 @@
 //! `sshd_config`: what holds for one account. The first value counts; what a `Match` block says goes
 //! before what stands outside of any (sshd_config(5), `servconf.c`).
 
+use super::sshd_keywords;
 use super::text;
 use super::wildcard;
 use crate::guest::{Files, GuestError};
@@ -43,6 +44,8 @@ pub struct SshdConfig {
     blocks: Vec<Block>,
     /// How many names patterns have looked at.
     looked_at: usize,
+    /// The first line that sshd does not start with, and why.
+    pub refused: Option<String>,
     /// What was not looked into.
     pub notes: Vec<String>,
 }
@@ -86,6 +89,11 @@ pub struct Effective {
     pub revoked_keys: Option<String>,
     /// `PubkeyAcceptedAlgorithms`, as it is written.
     pub key_algorithms: Option<String>,
+    /// The setting that lets nobody have a session.
+    pub shuts_out: Option<String>,
+    /// Whether `MaxAuthTries` is 0: the first refusal ends the connection, and a client's first
+    /// request is refused in any case.
+    pub max_auth_tries_0: bool,
 }
 
 /// Whom a block is asked about.
@@ -114,7 +122,10 @@ impl SshdConfig {
     pub fn read(files: &dyn Files, at: &GuestPath, first: &[String]) -> Result<Self, GuestError> {
         let mut config = Self::default();
         for option in first {
-            config.line(option, &[]);
+            let (_, wrong) = config.line(option, &[]);
+            if let Some(wrong) = wrong {
+                config.refused.get_or_insert(format!("an option of its command: {wrong}"));
+            }
         }
         let mut read = 0;
         config.file(files, at, &[], 0, &mut read)?;
@@ -140,12 +151,16 @@ impl SshdConfig {
         // A block that begins in a file ends with it.
         let mut within = within.to_vec();
         let outer = within.len();
-        for line in lines {
+        for (number, line) in lines.into_iter().enumerate() {
             if self.lines.len() >= LINES || self.blocks.len() >= LINES {
                 self.note(at, "more lines than are read");
                 return Ok(());
             }
-            match self.line(&line, &within) {
+            let (special, wrong) = self.line(&line, &within);
+            if let Some(wrong) = wrong {
+                self.refused.get_or_insert(format!("{at} line {}: {wrong}", number + 1));
+            }
+            match special {
                 Some(Special::Match(block)) => {
                     within.truncate(outer);
                     within.push(block);
@@ -173,19 +188,26 @@ impl SshdConfig {
         }
     }
 
-    fn line(&mut self, line: &str, within: &[usize]) -> Option<Special> {
-        if line.starts_with('#') {
-            return None;
+    /// Takes a line in; what else is to be done, and why sshd would not start with it.
+    fn line(&mut self, line: &str, within: &[usize]) -> (Option<Special>, Option<String>) {
+        if line.is_empty() || line.starts_with('#') {
+            return (None, None);
         }
         let end = line.find([' ', '\t', '=']).unwrap_or(line.len());
-        let (key, rest) = line.split_at_checked(end)?;
+        let (key, rest) = line.split_at_checked(end).unwrap_or((line, ""));
         let rest = rest.trim_start();
         let rest = rest.strip_prefix('=').unwrap_or(rest);
         let values = text::words(rest);
         let key = key.to_ascii_lowercase();
+        if key.is_empty() {
+            return (None, Some("no keyword at its front".into()));
+        }
+        let some = within.iter().any(|&it| self.blocks.get(it).is_none_or(|it| !it.is_for_all()));
+        let wrong = sshd_keywords::refuses(&key, &values, some).or_else(|| {
+            text::has_open_quote(rest).then(|| "a quote that is not closed".to_owned())
+        });
         match key.as_str() {
-            "" => None,
-            "include" => Some(Special::Include(values)),
+            "include" => (Some(Special::Include(values)), wrong),
             "match" => {
                 let mut criteria = Vec::new();
                 let mut words = values.into_iter();
@@ -199,8 +221,9 @@ impl SshdConfig {
                     };
                     criteria.push((name.to_ascii_lowercase(), value));
                 }
+                let wrong = wrong.or_else(|| sshd_keywords::refuses_block(&criteria));
                 self.blocks.push(Block { criteria });
-                Some(Special::Match(self.blocks.len() - 1))
+                (Some(Special::Match(self.blocks.len() - 1)), wrong)
             }
             _ => {
                 let key = match key.as_str() {
@@ -212,7 +235,7 @@ impl SshdConfig {
                     _ => key,
                 };
                 self.lines.push(Line { key, values, within: within.to_vec() });
-                None
+                (None, wrong)
             }
         }
     }
@@ -347,6 +370,12 @@ impl SshdConfig {
             Some("without-password") | None => "prohibit-password".to_owned(),
             Some(other) => other.to_owned(),
         };
+        let is_0 = |key| word(key).is_some_and(|it| it.parse() == Ok(0));
+        let shuts_out = if is_0("maxsessions") {
+            Some("MaxSessions 0".to_owned())
+        } else {
+            flag("refuseconnection", false).then(|| "RefuseConnection yes".to_owned())
+        };
         let methods = first("authenticationmethods").unwrap_or_default();
         let key_files = first("authorizedkeysfile").unwrap_or_else(|| {
             vec![".ssh/authorized_keys".to_owned(), ".ssh/authorized_keys2".to_owned()]
@@ -370,6 +399,8 @@ impl SshdConfig {
             chroot: some("chrootdirectory").and_then(|it| it.into_iter().next()),
             revoked_keys: some("revokedkeys").and_then(|it| it.into_iter().next()),
             key_algorithms: first("pubkeyacceptedalgorithms").and_then(|it| it.into_iter().next()),
+            shuts_out,
+            max_auth_tries_0: is_0("maxauthtries"),
         }
     }
 }
@@ -380,6 +411,11 @@ enum Special {
 }
 
 impl Block {
+    /// Whether it ends a block and holds for all, as what stands outside does.
+    fn is_for_all(&self) -> bool {
+        matches!(&self.criteria[..], [(name, _)] if name == "all")
+    }
+
     fn holds(&self, who: Who<'_>) -> Holds {
         let mut all = Holds::Yes;
         for (name, value) in &self.criteria {

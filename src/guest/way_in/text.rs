@@ -47,6 +47,15 @@ pub(super) fn is_program(files: &dyn Files, at: &GuestPath) -> Result<bool, Gues
 
 /// Words of a line, with quotes taken off as sshd's and systemd's own splitting does.
 pub(crate) fn words(line: &str) -> Vec<String> {
+    split(line).0
+}
+
+/// Whether a quote of a line is not closed, which sshd refuses.
+pub(super) fn has_open_quote(line: &str) -> bool {
+    split(line).1
+}
+
+fn split(line: &str) -> (Vec<String>, bool) {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -68,5 +77,5 @@ pub(crate) fn words(line: &str) -> Vec<String> {
         }
     }
     words.extend(word);
-    words
+    (words, quote.is_some())
 }
