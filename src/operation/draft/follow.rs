@@ -42,13 +42,30 @@ impl Draft<'_> {
         self.link(target).map(Some)
     }
 
+    /// Whether a path is a symlink to what each boot makes anew, which no image holds.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn is_made_at_boot(&self, target: &Target) -> Result<bool, StepError> {
+        Ok(self.link_target(target)?.as_deref().is_some_and(is_volatile))
+    }
+
     /// The regular file that a found path is or leads to. Where it is none although the step names
     /// the path itself and not by a wildcard, that is noted.
     ///
     /// # Errors
     /// The guest cannot be read.
     pub fn file(&mut self, target: Target) -> Result<Option<Target>, StepError> {
-        self.leading_to(target, Some(Kind::File))
+        self.leading_to(target, Some(Kind::File), false)
+    }
+
+    /// The same of one that had to be dealt with: where it is no regular file, it is noted that what
+    /// is there stays in every clone.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn file_that_matters(&mut self, target: Target) -> Result<Option<Target>, StepError> {
+        self.leading_to(target, Some(Kind::File), true)
     }
 
     /// The directory that a found path is or leads to; otherwise as [`file`](Self::file).
@@ -56,7 +73,7 @@ impl Draft<'_> {
     /// # Errors
     /// The guest cannot be read.
     pub fn directory(&mut self, target: Target) -> Result<Option<Target>, StepError> {
-        self.leading_to(target, Some(Kind::Directory))
+        self.leading_to(target, Some(Kind::Directory), false)
     }
 
     /// What a found path is or leads to, whatever it is; otherwise as [`file`](Self::file).
@@ -64,13 +81,14 @@ impl Draft<'_> {
     /// # Errors
     /// The guest cannot be read.
     pub fn anything(&mut self, target: Target) -> Result<Option<Target>, StepError> {
-        self.leading_to(target, None)
+        self.leading_to(target, None, false)
     }
 
     fn leading_to(
         &mut self,
         target: Target,
         wanted: Option<Kind>,
+        stays: bool,
     ) -> Result<Option<Target>, StepError> {
         let (path, is) = (target.path.clone(), target.kind);
         let by_wildcard = target.matched.contains(['*', '?', '[', '{']);
@@ -97,7 +115,7 @@ impl Draft<'_> {
                 format!("{}, not {wanted}", is.map_or("nothing", words))
             }
         };
-        self.refuse(&path, reason);
+        self.refuse_as(&path, reason, stays);
         Ok(None)
     }
 }

@@ -74,7 +74,7 @@ impl MachineId {
 fn file(draft: &mut Draft<'_>, at: &str) -> Result<Option<Target>, StepError> {
     match draft.at(&path(at), false)? {
         Some(target) if target.kind.is_some() && !awaits_a_copy(draft, &target)? => {
-            draft.file(target)
+            draft.file_that_matters(target)
         }
         _ => Ok(None),
     }
@@ -123,6 +123,16 @@ impl Propose for MachineId {
         let why = format!("matches {FILE}");
         let init = draft.guest().facts.init;
         let content = self.content(init);
+        if let Some(target) = draft.at(&path(FILE), false)? {
+            let link = draft.link_target(&target)?;
+            let leads_to = draft.followed(target.clone())?.and_then(|it| it.kind);
+            // One that leads nowhere is no id, and keeps one from being made.
+            let dangles =
+                link.is_some() && leads_to.is_none() && !draft.is_made_at_boot(&target)?;
+            if content.is_none() && dangles && !awaits_a_copy(draft, &target)? {
+                draft.remove(&target, &Kept::default())?;
+            }
+        }
         let main = file(draft, FILE)?;
         match (content, &main) {
             (Some(content), Some(main)) => {
@@ -138,14 +148,20 @@ impl Propose for MachineId {
             (None, Some(main)) => draft.remove(main, &Kept::default())?,
             (_, None) => {}
         }
-        // The link to it goes, too: asked for is that nothing is there.
+        // The link to it goes, too: asked for is that nothing is there. Without systemd one to D-Bus's
+        // copy stays, which D-Bus makes anew.
         if content.is_none()
-            && matches!(init, Some(Init::Systemd) | None)
             && let Some(link) = draft.at(&path(FILE), false)?
-            && (main.is_some() || awaits_a_copy(draft, &link)?)
             && link.kind == Some(Kind::Symlink)
         {
-            draft.remove(&link, &Kept::default())?;
+            let awaits = awaits_a_copy(draft, &link)?;
+            let goes = match init {
+                Some(Init::Systemd) | None => main.is_some() || awaits,
+                Some(_) => main.is_some() && !awaits,
+            };
+            if goes {
+                draft.remove(&link, &Kept::default())?;
+            }
         }
         // D-Bus's copy: a link to the file above stays; a file of its own is made anew. Where the
         // file above is a link to it, it is what was dealt with.

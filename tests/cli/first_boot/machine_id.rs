@@ -62,3 +62,46 @@ fn no_machine_id_is_left_whatever_it_was_and_however_it_is_to_be() {
     }
     e2fsck_clean(&guest.image);
 }
+
+#[test]
+fn a_machine_id_that_is_none_is_told_or_goes_and_the_next_run_says_the_same() {
+    let main = "/etc/machine-id";
+    let guest = Carried::with(&[]);
+    let before = guest.bytes();
+    let id = guest.cat(main);
+    let sysvinit: &[(&str, &str)] = &[("/usr/sbin/init", "x"), ("/etc/inittab", "x")];
+    let elsewhere: &[(&str, &str)] = &[(main, "-> ../srv/id"), ("/srv/id", &id)];
+    let nowhere: &[(&str, &str)] = &[(main, "-> /nowhere/id")];
+    let folder: &[(&str, &str)] = &[("/etc/machine-id/x", "x")];
+    let absent = "machine-id.leave=absent";
+    let empty = "machine-id.leave=empty";
+    for (files, set, code, held) in [
+        (elsewhere.to_vec(), absent, 0, None),
+        ([sysvinit, elsewhere].concat(), absent, 0, None),
+        ([sysvinit, elsewhere].concat(), empty, 0, None),
+        (nowhere.to_vec(), absent, 0, None),
+        (nowhere.to_vec(), empty, 3, Some(main)),
+        ([&[(main, GONE)], folder].concat(), empty, 3, Some(main)),
+        ([&[(main, GONE)], folder].concat(), absent, 3, Some(main)),
+    ] {
+        guest.reset(&before);
+        for file in &files {
+            guest.change(&[*file]);
+        }
+        let what = format!("{set}: {files:?}");
+        let seal = format!("seal --enable=machine-id --set {set}");
+        let (text, _) = guest.run(&seal, code);
+        let sealed = guest.bytes();
+        let (again, _) = guest.run(&seal, code);
+        assert!(guest.bytes() == sealed, "{what}");
+        for text in [text, again] {
+            let missing =
+                "  machine id        MISSING: /etc/machine-id stays as it is in every clone: ";
+            assert_eq!(text.contains(missing), code == 3, "{what}: {text}");
+        }
+        let there = guest.asked("stat", main).contains("Inode:");
+        assert_eq!(there, held.is_some(), "{what}");
+        assert!(!guest.has("/srv/id"), "{what}");
+    }
+    e2fsck_clean(&guest.image);
+}
