@@ -252,6 +252,11 @@ fn what_is_written_below_a_removed_directory_is_there_afterwards() {
     let (plan, _) = sealed_but_for_refusals(tree, steps);
     assert_eq!(changes(&plan), ["/v/x remove"]);
     assert!(refusals(&plan)[0].contains("its directory is not there"), "{:?}", refusals(&plan));
+    // A file on the way is none, and stays.
+    let steps = "  - write: { path: /v/x/h/a/b, content: new, parents: true }\n";
+    let (plan, _) = sealed_but_for_refusals(tree, steps);
+    assert_eq!(changes(&plan), [""; 0]);
+    assert_eq!(refusals(&plan), ["/v/x/h/a/b: /v/x/h is no directory"]);
 }
 
 fn sealed_but_for_refusals(tree: &str, steps: &str) -> (Plan, Sample) {

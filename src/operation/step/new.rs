@@ -141,6 +141,10 @@ impl Place {
                     draft.create(missing, New::Directory, owned, why)?;
                     missing.kind = Some(Kind::Directory);
                 }
+                if let Some(other) = above.as_ref().filter(|it| it.kind != Some(Kind::Directory)) {
+                    draft.refuse(&self.path, format!("{} is no directory", other.path));
+                    return Ok(None);
+                }
             }
         }
         let found = draft.at(&self.path, follow)?;
