@@ -151,6 +151,11 @@ impl Place {
         if found.is_none() {
             draft.refuse(&self.path, "its directory is not there ('parents: true' makes it)");
         }
+        let devices = |path: &GuestPath| path.names().next() == Some(b"dev");
+        if found.as_ref().is_some_and(|it| devices(&it.path)) && !devices(&self.path) {
+            draft.refuse(&self.path, "a symlink into /dev, where a booted guest has its devices");
+            return Ok(None);
+        }
         Ok(found)
     }
 
