@@ -7,6 +7,7 @@ mod first_boot;
 mod firstboot;
 mod golden;
 mod homes;
+mod host_keys;
 mod left;
 mod packages;
 mod privileges;

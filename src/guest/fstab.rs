@@ -1,5 +1,7 @@
 //! `/etc/fstab` (fstab(5)): what the guest mounts where, and which volume of the image that is.
 
+use super::{Files, GuestError};
+use crate::fs::Kind;
 use crate::path::{GuestPath, escape};
 use crate::volume::VolumeId;
 
@@ -83,6 +85,83 @@ pub(crate) fn swap_files(text: &[u8]) -> Vec<GuestPath> {
     let named = lines.iter().filter(|line| line.kind == b"swap" && line.source.starts_with(b"/"));
     let paths = named.filter_map(|line| GuestPath::from_bytes(&line.source).ok());
     paths.filter(|path| path.names().next() != Some(b"dev")).collect()
+}
+
+/// The longest file that is read.
+const BYTES: u64 = 1 << 20;
+
+/// What mounts the filesystem that a path is on, as `/etc/fstab` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MountedAt {
+    /// Where.
+    pub(crate) at: GuestPath,
+    /// The options and the type, as they are written.
+    options: Vec<Vec<u8>>,
+    is_network: bool,
+}
+
+impl MountedAt {
+    /// The line with the mount point next above a path, which is followed as far as it is there;
+    /// `None` where no line is for it.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub(crate) fn of(files: &dyn Files, path: &GuestPath) -> Result<Option<Self>, GuestError> {
+        let fstab = GuestPath::root().join(b"etc").join(b"fstab");
+        let there = files.follow(&fstab)?;
+        if !there.is_some_and(|it| it.kind == Kind::File && it.size <= BYTES) {
+            return Ok(None);
+        }
+        let path = real(files, path)?;
+        let (lines, _) = parse(&files.read(&fstab, BYTES)?.unwrap_or_default());
+        let mut found: Option<Self> = None;
+        for line in lines.into_iter().filter(|it| it.kind != b"swap") {
+            let Ok(at) = GuestPath::from_bytes(&line.at) else { continue };
+            let above = found.as_ref().is_none_or(|it| it.at.names().len() < at.names().len());
+            if above && path.starts_with(&at) {
+                let kind = String::from_utf8_lossy(&line.kind).into_owned();
+                let is_network = NETWORK.contains(&&*kind) || line.has_option(b"_netdev");
+                found = Some(Self { at, options: line.options, is_network });
+            }
+        }
+        Ok(found)
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.options.iter().any(|it| it == name)
+    }
+
+    /// Whether it is mounted for reading alone: the last word on it counts.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let last = self.options.iter().rfind(|it| matches!(it.as_slice(), b"ro" | b"rw"));
+        last.is_some_and(|it| it == b"ro")
+    }
+
+    /// Why it may not be there once `local-fs.target` is reached; `None` where it is.
+    pub(crate) fn is_late(&self) -> Option<&'static str> {
+        if self.at.is_root() || self.has(b"x-systemd.automount") {
+            return None;
+        }
+        let words: [(&[u8], &'static str); 2] = [(b"noauto", "noauto"), (b"nofail", "nofail")];
+        let word = words.into_iter().find(|(word, _)| self.has(word)).map(|(_, word)| word);
+        word.or(self.is_network.then_some("over the network"))
+    }
+}
+
+/// A path without symlinks, as far as it is there.
+fn real(files: &dyn Files, path: &GuestPath) -> Result<GuestPath, GuestError> {
+    let mut below = Vec::new();
+    let mut here = path.clone();
+    loop {
+        if let Some(found) = files.follow(&here)? {
+            return Ok(below.iter().rev().fold(found.path, |dir, name: &Vec<u8>| dir.join(name)));
+        }
+        let Some((dir, name)) = here.parent().zip(here.name().map(<[u8]>::to_vec)) else {
+            return Ok(path.clone());
+        };
+        below.push(name);
+        here = dir;
+    }
 }
 
 /// Undoes `\ooo`, an octal byte.

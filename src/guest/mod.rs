@@ -30,7 +30,7 @@ pub(crate) use accounts::parse as parse_accounts;
 pub use disk::{Disk, Filesystem, Swap};
 pub use facts::{Facts, Family, Init, MachineId, Packages, SelinuxMode};
 pub use files::{FileId, FileState, Files, NAMES};
-pub(crate) use fstab::swap_files as fstab_swap_files;
+pub(crate) use fstab::{MountedAt, swap_files as fstab_swap_files};
 pub use glob::{NamePattern, Pattern};
 pub use resolve::{Reached, Way};
 pub(crate) use swap_unit::swap_unit_files;

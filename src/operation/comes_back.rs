@@ -110,7 +110,15 @@ impl ComesBack {
                 Err(error) => unknown = unknown.or(Some(error)),
             }
         }
-        let why = || self.evidence.iter().find_map(|it| it.why_not(sight));
+        let why = || {
+            let mut all: Vec<String> = Vec::new();
+            for why in self.evidence.iter().filter_map(|it| it.why_not(sight)) {
+                if !all.contains(&why) {
+                    all.push(why);
+                }
+            }
+            (!all.is_empty()).then(|| all.join("; "))
+        };
         unknown.map_or_else(|| Ok(Comes::Not(why())), Err)
     }
 }

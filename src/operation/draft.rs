@@ -269,6 +269,16 @@ impl<'a> Draft<'a> {
         Ok(Some(Owned { mode: stat.mode, uid: stat.uid, gid: stat.gid }))
     }
 
+    /// The node of an existing file that is there as it was, and how many names it has.
+    ///
+    /// # Errors
+    /// The guest cannot be read.
+    pub fn names_of(&self, target: &Target) -> Result<Option<(u64, u32)>, StepError> {
+        let Some(place) = &target.place else { return Ok(None) };
+        let stat = place.stat().map_err(|error| StepError::Fs(target.path.clone(), error))?;
+        Ok(Some((place.node.0, stat.links)))
+    }
+
     /// A volume's filesystem, as it is before the run.
     fn filesystem(&self, volume: &VolumeId) -> Option<Arc<dyn ReadFs>> {
         let mount = self.guest.tree.mounts().iter().find(|mount| mount.volume == *volume);

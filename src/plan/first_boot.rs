@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
 use super::{PlanOptions, labels, notes, way_in};
-use crate::guest::{Family, Guest};
+use crate::guest::{Family, Guest, GuestError};
 use crate::operation::evidence::Sight;
 use crate::operation::{Class, Comes, ComesBack, Draft, Operation, Refused, StepError};
 
@@ -146,13 +146,14 @@ pub(super) fn work_out(
                 match (again, added) {
                     (Ok(Comes::Back(_)), Some(adds)) => Comeback::Added(adds),
                     (Ok(Comes::Back(by)), None) => Comeback::Added(by),
-                    (_, Some(adds)) => {
+                    (again, Some(adds)) => {
                         let missing = &thing.missing;
+                        let why = said(again).map(|why| format!(": {why}")).unwrap_or_default();
                         Comeback::Missing(format!(
-                            "{missing} ({adds}: put in, and not found to work)"
+                            "{missing} ({adds}: put in, and not found to work{why})"
                         ))
                     }
-                    (_, None) => Comeback::Missing(match why {
+                    (again, None) => Comeback::Missing(match said(again).or(why) {
                         Some(why) => format!("{}: {why}", thing.missing),
                         None => thing.missing.clone(),
                     }),
@@ -174,6 +175,14 @@ pub(super) fn work_out(
     }
     found.extend(labels::give(draft).map_err(Failed::Guest)?);
     Ok(found)
+}
+
+/// Why nothing makes it, where there is something to say of that.
+fn said(comes: Result<Comes, GuestError>) -> Option<String> {
+    match comes {
+        Ok(Comes::Not(why)) => why,
+        _ => None,
+    }
 }
 
 /// What an operation was to take away and did not, in words, by the operation's place in the run:

@@ -7,7 +7,7 @@ use super::sample::{Sample, embedded};
 use super::steps::{changes, content};
 
 /// A tree of files with these contents; one that begins with `->` is a symlink.
-fn tree(files: &[(&str, &str)]) -> String {
+pub(super) fn tree(files: &[(&str, &str)]) -> String {
     let line = |(path, content): &(&str, &str)| match content.strip_prefix("-> ") {
         Some(target) => format!("{path} -> {target}\n"),
         None => format!("{path} 0755 = {}\n", serde_json::to_string(content).unwrap()),
@@ -15,7 +15,7 @@ fn tree(files: &[(&str, &str)]) -> String {
     files.iter().map(line).collect()
 }
 
-const SYSTEMD: &[(&str, &str)] = &[
+pub(super) const SYSTEMD: &[(&str, &str)] = &[
     ("/usr/lib/systemd/systemd", ""),
     ("/sbin/init", "-> ../usr/lib/systemd/systemd"),
     ("/usr/lib/systemd/system/default.target", "-> multi-user.target"),
@@ -31,11 +31,12 @@ const SYSTEMD: &[(&str, &str)] = &[
     ("/usr/lib/systemd/system/sockets.target", "[Unit]\nDescription=Socket Units\n"),
     ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
     ("/usr/sbin/sshd", ""),
+    ("/usr/bin/ssh-keygen", ""),
     ("/etc/ssh/ssh_host_ed25519_key", "a key"),
     ("/etc/ssh/ssh_host_ed25519_key.pub", "a key's half"),
 ];
 
-const RED_HAT: &[(&str, &str)] = &[
+pub(super) const RED_HAT: &[(&str, &str)] = &[
     ("/etc/os-release", "ID=rhel\nID_LIKE=fedora\n"),
     (
         "/usr/lib/systemd/system/sshd.service",
@@ -53,12 +54,12 @@ const RED_HAT: &[(&str, &str)] = &[
          ExecStart=/usr/libexec/openssh/sshd-keygen %i\n[Install]\nWantedBy=sshd-keygen.target\n",
     ),
 ];
-const SSHD_IS_ON: (&str, &str) = (
+pub(super) const SSHD_IS_ON: (&str, &str) = (
     "/etc/systemd/system/multi-user.target.wants/sshd.service",
     "-> /usr/lib/systemd/system/sshd.service",
 );
 
-const DEBIAN: &[(&str, &str)] = &[
+pub(super) const DEBIAN: &[(&str, &str)] = &[
     (
         "/usr/lib/systemd/system/ssh.service",
         "[Unit]\nAfter=network.target\nConditionPathExists=!/etc/ssh/sshd_not_to_be_run\n[Service]\n\
@@ -125,20 +126,20 @@ const ALPINE: &[(&str, &str)] = &[
     ),
 ];
 
-fn planned(parts: &[&[(&str, &str)]], operation: &Operation) -> (Plan, Sample) {
+pub(super) fn planned(parts: &[&[(&str, &str)]], operation: &Operation) -> (Plan, Sample) {
     let sample = Sample::new(&tree(&parts.concat()));
     (sample.plan(std::slice::from_ref(operation)), sample)
 }
 
-fn of(plan: &Plan, what: &str) -> Vec<Comeback> {
+pub(super) fn of(plan: &Plan, what: &str) -> Vec<Comeback> {
     plan.first_boot.iter().filter(|it| it.what == what).map(|it| it.comes.clone()).collect()
 }
 
-fn made(words: &str) -> Vec<Comeback> {
+pub(super) fn made(words: &str) -> Vec<Comeback> {
     vec![Comeback::Made(words.to_owned())]
 }
 
-fn host_keys(parts: &[&[(&str, &str)]]) -> Vec<Comeback> {
+pub(super) fn host_keys(parts: &[&[(&str, &str)]]) -> Vec<Comeback> {
     of(&planned(parts, &embedded("ssh-hostkeys")).0, "SSH host keys")
 }
 
@@ -194,26 +195,25 @@ fn a_maker_for_first_boots_counts_where_the_next_boot_is_one() {
     assert_eq!(keys(first_boot), made("sshd-keygen.service"));
 }
 
+pub(super) const SYSVINIT: &[(&str, &str)] = &[
+    // openssh-server brings this wherever it is.
+    ("/etc/runit/runsvdir/default/ssh", "-> /etc/sv/ssh"),
+    ("/etc/sv/ssh/run", "#!/bin/sh\nexec /usr/sbin/sshd -D\n"),
+    ("/sbin/init", ""),
+    ("/etc/inittab", "id:2:initdefault:\n"),
+    ("/var/lib/dpkg/status", ""),
+    ("/usr/sbin/sshd", ""),
+    ("/usr/bin/ssh-keygen", ""),
+    ("/etc/ssh/ssh_host_ed25519_key", "a key"),
+    ("/etc/default/ssh", "SSHD_OPTS=\n"),
+    ("/etc/init.d/ssh", "#!/bin/sh\nif test -f /etc/default/ssh; then\n. /etc/default/ssh\nfi\n"),
+    ("/etc/rc2.d/S01ssh", "-> ../init.d/ssh"),
+];
+
 #[test]
 fn a_debian_with_sysvinit_makes_them_when_the_server_starts() {
-    let sysvinit: &[(&str, &str)] = &[
-        // openssh-server brings this wherever it is.
-        ("/etc/runit/runsvdir/default/ssh", "-> /etc/sv/ssh"),
-        ("/etc/sv/ssh/run", "#!/bin/sh\nexec /usr/sbin/sshd -D\n"),
-        ("/sbin/init", ""),
-        ("/etc/inittab", "id:2:initdefault:\n"),
-        ("/var/lib/dpkg/status", ""),
-        ("/usr/sbin/sshd", ""),
-        ("/etc/ssh/ssh_host_ed25519_key", "a key"),
-        ("/etc/default/ssh", "SSHD_OPTS=\n"),
-        (
-            "/etc/init.d/ssh",
-            "#!/bin/sh\nif test -f /etc/default/ssh; then\n. /etc/default/ssh\nfi\n",
-        ),
-        ("/etc/rc2.d/S01ssh", "-> ../init.d/ssh"),
-    ];
     let keys = embedded("ssh-hostkeys");
-    let (plan, mut sample) = planned(&[sysvinit], &keys);
+    let (plan, mut sample) = planned(&[SYSVINIT], &keys);
     let found = of(&plan, "SSH host keys");
     assert!(matches!(found.as_slice(), [Comeback::Added(_)]), "{found:?} {:?}", plan.guests);
     sample.seal(&plan);

@@ -6,7 +6,7 @@ use std::fmt;
 use super::preset::glob;
 use super::units::{Unit, Units};
 use crate::fs::Kind;
-use crate::guest::{FileState, GuestError};
+use crate::guest::{FileState, GuestError, MountedAt};
 use crate::path::GuestPath;
 
 /// Trees that are not the image's in a booted guest: what is there is made by the kernel, or at boot.
@@ -130,6 +130,11 @@ fn of_path(units: &Units<'_>, kind: &str, path: &GuestPath) -> Result<Option<boo
         "PathIsDirectory" => there(&|it| it.kind == Kind::Directory),
         "PathIsSymbolicLink" => {
             Ok(Some(files.locate(path)?.is_some_and(|it| it.kind == Kind::Symlink)))
+        }
+        // Whatever else may keep it from being written: a line for reading alone does.
+        "PathIsReadWrite" => {
+            let mounted = MountedAt::of(files, path)?;
+            Ok(mounted.filter(MountedAt::is_read_only).map(|_| false))
         }
         "FileNotEmpty" => there(&|it| it.kind == Kind::File && it.size > 0),
         "FileIsExecutable" => there(&|it| it.kind == Kind::File && it.mode & 0o111 != 0),

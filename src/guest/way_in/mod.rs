@@ -5,6 +5,7 @@
 
 mod accounts;
 mod console;
+mod host_keys;
 mod keys;
 mod pam;
 mod ssh;
@@ -21,6 +22,7 @@ use accounts::{Accounts, Aging, Login};
 use ssh::{Opens, Servers};
 
 pub use accounts::Password;
+pub(crate) use host_keys::HostKeys;
 pub use sshd_config::{Effective, SshdConfig, Who};
 pub(crate) use text::words;
 

@@ -4,7 +4,7 @@
 use super::sshd_keywords;
 use super::text;
 use super::wildcard;
-use crate::guest::{Files, GuestError};
+use crate::guest::{Files, GuestError, NamePattern};
 use crate::path::{GuestPath, escape};
 
 /// How deep files may include each other, as in sshd.
@@ -243,21 +243,19 @@ impl SshdConfig {
     /// The files that a pattern names, sorted.
     fn glob(&mut self, files: &dyn Files, pattern: &str) -> Result<Vec<GuestPath>, GuestError> {
         let mut found = vec![GuestPath::root()];
-        if pattern.contains('[') {
-            let at = text::path("/etc/ssh/sshd_config");
-            self.note(
-                &at,
-                &format!("'Include {}' was not looked into", escape(pattern.as_bytes())),
-            );
-            return Ok(Vec::new());
-        }
         for part in pattern.split('/').filter(|it| !it.is_empty() && *it != ".") {
             if part == ".." {
                 return Ok(Vec::new());
             }
             let mut next = Vec::new();
+            let Ok(wanted) = NamePattern::parse(part.as_bytes()) else {
+                let at = text::path("/etc/ssh/sshd_config");
+                let pattern = escape(pattern.as_bytes());
+                self.note(&at, &format!("'Include {pattern}' was not looked into"));
+                return Ok(Vec::new());
+            };
             for dir in &found {
-                if !part.contains(['*', '?']) {
+                if !part.contains(['*', '?', '[', '\\']) {
                     let path = dir.join(part.as_bytes());
                     if files.follow(&path)?.is_some() {
                         next.push(path);
@@ -272,8 +270,7 @@ impl SshdConfig {
                     return Ok(Vec::new());
                 }
                 for (name, _) in names {
-                    let hidden = name.starts_with(b".") && !part.starts_with('.');
-                    if !hidden && next.len() < FILES && wildcard::matches(part.as_bytes(), &name) {
+                    if next.len() < FILES && wanted.matches(&name) {
                         next.push(dir.join(&name));
                     }
                 }
@@ -315,10 +312,22 @@ impl SshdConfig {
 
     /// The files of host keys that it names, in order; none where the compiled-in ones hold.
     pub fn host_keys(&self) -> Vec<GuestPath> {
-        let lines = self.lines.iter().filter(|it| it.key == "hostkey" && it.within.is_empty());
-        let paths =
-            lines.filter_map(|it| GuestPath::from_bytes(it.values.first()?.as_bytes()).ok());
-        paths.collect()
+        self.paths("hostkey")
+    }
+
+    /// The certificates of host keys that it names, in order.
+    pub fn host_certificates(&self) -> Vec<GuestPath> {
+        self.paths("hostcertificate")
+    }
+
+    /// The files that lines name, those behind `Match all` among them: sshd takes them nowhere else
+    /// within a block. A path that does not begin with a slash is one from where the server is
+    /// started (`derelativise_path`): init starts it in `/`.
+    fn paths(&self, key: &str) -> Vec<GuestPath> {
+        let lines = self.lines.iter().filter(|it| it.key == key);
+        let named = lines.filter_map(|it| it.values.first());
+        let named = named.filter(|it| !it.is_empty() && !it.eq_ignore_ascii_case("none"));
+        named.filter_map(|it| GuestPath::from_bytes(format!("/{it}").as_bytes()).ok()).collect()
     }
 
     /// Whether it names addresses to listen on, and each is the guest's own: nobody else reaches it.

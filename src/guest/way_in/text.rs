@@ -66,6 +66,9 @@ fn split(line: &str) -> (Vec<String>, bool) {
             (_, '\\') if letters.peek().is_some_and(|it| matches!(it, '\\' | '"' | '\'')) => {
                 word.get_or_insert_default().extend(letters.next());
             }
+            (None, '\\') if letters.peek() == Some(&' ') => {
+                word.get_or_insert_default().extend(letters.next());
+            }
             (None, '"' | '\'') => {
                 quote = Some(c);
                 word.get_or_insert_default();

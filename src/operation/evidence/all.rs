@@ -34,4 +34,8 @@ impl Attest for All {
         }
         Ok(first)
     }
+
+    fn why_not(&self, sight: &Sight<'_>) -> Option<String> {
+        self.of.iter().find(|it| matches!(it.attest(sight), Ok(None)))?.why_not(sight)
+    }
 }

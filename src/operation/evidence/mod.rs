@@ -11,6 +11,7 @@ mod none;
 mod paths;
 mod script;
 mod sight;
+mod ssh_host_keys;
 mod tmpfiles;
 mod unit;
 
@@ -47,6 +48,7 @@ pub const EVIDENCE: &[Kind] = &[
     tmpfiles::KIND,
     file::KIND,
     line::KIND,
+    ssh_host_keys::KIND,
     all::KIND,
     none::KIND,
 ];
@@ -54,6 +56,11 @@ pub const EVIDENCE: &[Kind] = &[
 /// What every piece of evidence may have beside its kind's own arguments.
 pub(crate) const COMMON_FIELDS: &[Field] = &[
     Field::optional("says", Shape::Line, "what the report says where it holds"),
+    Field::optional(
+        "else",
+        Shape::Line,
+        "what the report says where it does not hold, and nothing else makes it anew",
+    ),
     Field::optional("when", Shape::Map(when::FIELDS), "in which guests it counts"),
 ];
 
@@ -80,6 +87,11 @@ pub trait Attest: fmt::Debug + Send + Sync {
     /// The guest cannot be read, so that it is not known.
     fn attest(&self, sight: &Sight<'_>) -> Result<Option<String>, GuestError>;
 
+    /// Whether what was found tells why, where it stands in the way of something.
+    fn tells_why(&self) -> bool {
+        false
+    }
+
     /// Why it does not hold, where that says more than that it does not.
     fn why_not(&self, _sight: &Sight<'_>) -> Option<String> {
         None
@@ -95,6 +107,8 @@ pub struct Evidence {
     pub when: When,
     /// What the report says where it holds, instead of what was found.
     pub says: Option<String>,
+    /// What the report says where it does not hold, and nothing else makes it anew.
+    pub otherwise: Option<String>,
     attests: Arc<dyn Attest>,
     given: Fields,
 }
@@ -109,6 +123,7 @@ impl Evidence {
                     kind: kind.name,
                     when: given.map("when").map(When::from_fields).unwrap_or_default(),
                     says: given.text("says").map(str::to_owned),
+                    otherwise: given.text("else").map(str::to_owned),
                     attests,
                     given: given.clone(),
                 }),
@@ -136,11 +151,16 @@ impl Evidence {
         Ok(found.map(|found| self.says.clone().unwrap_or(found)))
     }
 
+    /// Whether what the report says of it tells why, where it stands in the way of something.
+    pub(crate) fn tells_why(&self) -> bool {
+        self.says.is_some() || self.attests.tells_why()
+    }
+
     /// Why it does not hold, where there is something to say of that.
     pub fn why_not(&self, sight: &Sight<'_>) -> Option<String> {
-        match self.when.refuses(sight.facts) {
-            None => self.attests.why_not(sight),
-            Some(_) => None,
+        if self.when.refuses(sight.facts).is_some() {
+            return None;
         }
+        self.otherwise.clone().or_else(|| self.attests.why_not(sight))
     }
 }

@@ -32,4 +32,9 @@ impl Attest for Absent {
         }
         Ok(Some("nothing against it".to_owned()))
     }
+
+    fn why_not(&self, sight: &Sight<'_>) -> Option<String> {
+        let telling = self.of.iter().filter(|it| it.tells_why());
+        telling.filter_map(|it| it.attest(sight).ok()?).next()
+    }
 }

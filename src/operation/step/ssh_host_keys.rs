@@ -1,72 +1,71 @@
 //! `ssh-host-keys`: removes the host keys that the SSH server's configuration names, wherever they
 //! are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Propose, StepError, Verb};
 use crate::fs::Kind;
+use crate::guest::way_in::HostKeys;
 use crate::operation::draft::{Draft, Kept, Target};
 use crate::operation::shape::{Field, Shape};
 use crate::operation::targets::Scan;
 use crate::path::GuestPath;
 use crate::problem::Problem;
+use crate::volume::VolumeId;
 
 /// A private key is some KiB long; what is longer is none.
 const KEY_BYTES: u64 = 64 << 10;
 
 pub(super) const VERB: Verb = Verb {
     name: "ssh-host-keys",
-    help: "removes the keys, and their public halves, that HostKey lines of the SSH server's configuration and of the files in the folder of its name and '.d' beside it name; a certificate that one names is told",
-    fields: &[&[Field::required("configuration", Shape::Path, "sshd_config")]],
+    help: "removes the keys, and their public halves, that HostKey lines of the SSH server's configuration name, of the files that it includes, and of those in the folder of its name and '.d' beside it; a certificate that one names is told, and so is another hard link of a key that goes",
+    fields: &[&[Field::required("configuration", Shape::Some(&Shape::Path), "sshd_config")]],
     short: Some("configuration"),
     build: |fields| {
-        let path = fields.text("configuration").unwrap_or_default().parse::<GuestPath>();
-        let path = path.map_err(|it| Problem::new(fields.at_field("configuration"), it))?;
-        Ok(Arc::new(SshHostKeys { path }))
+        let paths = fields.texts("configuration").into_iter().map(|it| it.parse::<GuestPath>());
+        let paths = paths.collect::<Result<Vec<_>, _>>();
+        let paths = paths.map_err(|it| Problem::new(fields.at_field("configuration"), it))?;
+        Ok(Arc::new(SshHostKeys { paths }))
     },
 };
 
 #[derive(Debug)]
 struct SshHostKeys {
-    path: GuestPath,
+    paths: Vec<GuestPath>,
 }
 
-/// The value of a line with this key (sshd_config(5): keys in any case, `=` or blanks between).
-fn value<'a>(line: &'a [u8], key: &str) -> Option<&'a [u8]> {
-    let line = line.trim_ascii();
-    let (found, rest) = line.split_at_checked(key.len())?;
-    let rest = rest.strip_prefix(b"=").or_else(|| {
-        let blank = rest.first().is_some_and(u8::is_ascii_whitespace);
-        blank.then(|| rest.trim_ascii_start()).map(|it| it.strip_prefix(b"=").unwrap_or(it))
-    })?;
-    let value = rest.trim_ascii();
-    let value = match value.strip_prefix(b"\"") {
-        Some(quoted) => quoted.split(|&byte| byte == b'"').next()?,
-        None => value.split(u8::is_ascii_whitespace).next()?,
-    };
-    found.eq_ignore_ascii_case(key.as_bytes()).then_some(value)
+/// How many names of each file go, by its volume and node; with how many it has, and one of them.
+#[derive(Default)]
+struct Names(BTreeMap<(VolumeId, u64), (u32, u32, GuestPath)>);
+
+impl Names {
+    /// Notes that a name of a private key goes.
+    fn goes(&mut self, draft: &Draft<'_>, target: &Target) -> Result<(), StepError> {
+        if target.kind == Some(Kind::File)
+            && let Some((node, all)) = draft.names_of(target)?
+        {
+            let first = (0, all, target.path.clone());
+            self.0.entry((target.volume.clone(), node)).or_insert(first).0 += 1;
+        }
+        Ok(())
+    }
+
+    /// Tells of those that have names left.
+    fn tell(self, draft: &mut Draft<'_>) {
+        for (gone, all, path) in self.0.into_values() {
+            let left = all.saturating_sub(gone);
+            if left > 0 {
+                let names = if left == 1 { "name keeps" } else { "names keep" };
+                let why = format!("{left} other {names} its content (hard links), in every clone");
+                draft.refuse(&path, why);
+            }
+        }
+    }
 }
 
 impl SshHostKeys {
-    /// The configuration's files.
-    fn files(&self, draft: &mut Draft<'_>) -> Result<Vec<Target>, StepError> {
-        let mut files = Vec::from_iter(draft.at(&self.path, true)?);
-        let folder = [&self.path.to_bytes()[..], b".d"].concat();
-        let folder = GuestPath::from_bytes(&folder).unwrap_or_default();
-        if let Some(folder) = draft.at(&folder, true)?
-            && folder.kind == Some(Kind::Directory)
-        {
-            for file in draft.children(&folder)? {
-                if file.path.name().is_some_and(|name| name.ends_with(b".conf")) {
-                    files.extend(draft.followed(file)?);
-                }
-            }
-        }
-        files.retain(|it| it.kind == Some(Kind::File));
-        Ok(files)
-    }
-
-    fn remove(draft: &mut Draft<'_>, key: &GuestPath) -> Result<(), StepError> {
+    fn remove(draft: &mut Draft<'_>, key: &GuestPath, names: &mut Names) -> Result<(), StepError> {
         let Some(found) = draft.at(key, false)? else { return Ok(()) };
         // What a link leads to is the key.
         if found.kind == Some(Kind::Symlink)
@@ -74,6 +73,7 @@ impl SshHostKeys {
             && target.kind == Some(Kind::File)
             && draft.size(&target)? <= KEY_BYTES
         {
+            names.goes(draft, &target)?;
             draft.remove(&target, &Kept::default())?;
             return draft.remove(&found, &Kept::default());
         }
@@ -87,74 +87,80 @@ impl SshHostKeys {
             }
             return Ok(());
         }
+        names.goes(draft, &found)?;
         draft.remove(&found, &Kept::default())
+    }
+
+    /// The usual ones, which another step takes away: what links lead to goes with them, and other
+    /// names of a file are told.
+    fn usual(
+        draft: &mut Draft<'_>,
+        folder: &GuestPath,
+        names: &mut Names,
+    ) -> Result<(), StepError> {
+        let Some(folder) = draft.at(folder, true)?.filter(|it| it.kind == Some(Kind::Directory))
+        else {
+            return Ok(());
+        };
+        for child in draft.children(&folder)? {
+            let name = child.path.name().unwrap_or_default();
+            if !name.starts_with(b"ssh_host_") {
+                continue;
+            }
+            if child.kind == Some(Kind::Symlink) {
+                Self::remove(draft, &child.path, names)?;
+            } else if name.ends_with(b"_key") {
+                names.goes(draft, &child)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Propose for SshHostKeys {
     fn propose(&self, draft: &mut Draft<'_>) -> Result<(), StepError> {
-        // The usual ones, where they are links: what these lead to goes with them.
-        let folder = self.path.parent().unwrap_or_default();
-        if let Some(folder) = draft.at(&folder, true)?
-            && folder.kind == Some(Kind::Directory)
-        {
-            for child in draft.children(&folder)? {
-                let name = child.path.name().unwrap_or_default();
-                if child.kind == Some(Kind::Symlink) && name.starts_with(b"ssh_host_") {
-                    Self::remove(draft, &child.path)?;
-                }
+        let named = HostKeys::read(&*draft, &self.paths)?;
+        let mut names = Names::default();
+        let folders: BTreeSet<GuestPath> =
+            self.paths.iter().filter_map(GuestPath::parent).collect();
+        for folder in &folders {
+            Self::usual(draft, folder, &mut names)?;
+        }
+        for path in &named.keys {
+            // What `usual` has counted goes once.
+            let is_usual = path.parent().is_some_and(|it| folders.contains(&it))
+                && path
+                    .name()
+                    .is_some_and(|it| it.starts_with(b"ssh_host_") && it.ends_with(b"_key"));
+            let mut counted = Names::default();
+            Self::remove(draft, path, if is_usual { &mut counted } else { &mut names })?;
+            if let Ok(public) = GuestPath::from_bytes(&[&path.to_bytes()[..], b".pub"].concat()) {
+                Self::remove(draft, &public, &mut Names::default())?;
             }
         }
-        for file in self.files(draft)? {
-            let content = draft.content(&file)?.unwrap_or_default();
-            for line in content.split(|&byte| byte == b'\n') {
-                if let Some(key) = value(line, "HostKey").filter(|it| it.starts_with(b"/"))
-                    && let Ok(path) = GuestPath::from_bytes(key)
-                {
-                    Self::remove(draft, &path)?;
-                    if let Ok(public) = GuestPath::from_bytes(&[key, b".pub"].concat()) {
-                        Self::remove(draft, &public)?;
-                    }
-                }
-                if let Some(certificate) = value(line, "HostCertificate")
-                    && let Ok(path) = GuestPath::from_bytes(certificate)
-                    && draft.at(&path, true)?.is_some_and(|it| it.kind.is_some())
-                {
-                    let why = "a certificate of a host key that goes: clones need their own, signed \
-                               for the keys that they make";
-                    draft.refuse(&path, why);
-                }
+        names.tell(draft);
+        for path in &named.certificates {
+            if draft.at(path, true)?.is_some_and(|it| it.kind.is_some()) {
+                let why = "a certificate of a host key that goes: clones need their own, signed for \
+                           the keys that they make";
+                draft.refuse(path, why);
+            }
+        }
+        // What was not looked into may name more of them.
+        if let Some(configuration) = self.paths.first() {
+            for note in named.notes {
+                draft.refuse(configuration, format!("not all host keys are known: {note}"));
             }
         }
         Ok(())
     }
 
     fn paths(&self) -> Vec<String> {
-        vec![format!("what HostKey lines of {} and {0}.d/*.conf name", self.path)]
+        let name = |path| format!("what HostKey lines of {path} and {path}.d/*.conf name");
+        self.paths.iter().map(name).collect()
     }
 
     fn scan(&self) -> Option<&Scan> {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::value;
-
-    #[test]
-    fn lines_are_read_as_sshd_reads_them() {
-        for line in [
-            "HostKey /etc/k",
-            "  hostkey\t/etc/k  # why",
-            "HOSTKEY=/etc/k",
-            "HostKey = \"/etc/k\"",
-            "HostKey /etc/k\r",
-        ] {
-            assert_eq!(value(line.as_bytes(), "HostKey"), Some(&b"/etc/k"[..]), "{line}");
-        }
-        for line in ["#HostKey /etc/k", "HostKeyAgent /run/x", "HostKeys /etc/k", "", "HostKey"] {
-            assert_eq!(value(line.as_bytes(), "HostKey"), None, "{line}");
-        }
     }
 }
