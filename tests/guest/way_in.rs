@@ -419,6 +419,8 @@ fn sshd_lets_nobody_in_where_it_does_not_start_or_gives_no_session() {
         ("Match User bob\nX11Forwarding no\nUsePAM yes\n", "bob:console bob:key1? bob:ssh?"),
         ("MaxAuthTries 0\n", "bob:console bob:key1? bob:ssh?"),
         ("Match User eve\nMaxAuthTries 0\n", "bob:console bob:key1 bob:ssh"),
+        // Releases since 9.5 take it there.
+        ("Match User eve\nSubsystem sftp /x\n", "bob:console bob:key1 bob:ssh"),
         ("MaxSessions 0\n", "bob:console"),
         ("Match User bob\nRefuseConnection yes\n", "bob:console"),
         ("MaxStartups 1\nLoginGraceTime 1\n", "bob:console bob:key1 bob:ssh"),

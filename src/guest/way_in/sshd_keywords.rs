@@ -5,7 +5,8 @@ use crate::path::escape;
 
 /// What OpenSSH of some release or distribution knows, what it only warns of among them: the
 /// project's own, and what Debian, Red Hat and FreeBSD add.
-const KNOWN: &str = "acceptenv addressfamily afstokenpassing allowagentforwarding allowgroups \
+const KNOWN: &str = "\
+    acceptenv addressfamily afstokenpassing allowagentforwarding allowgroups \
     allowstreamlocalforwarding allowtcpforwarding allowusers authenticationmethods \
     authorizedkeyscommand authorizedkeyscommandrunas authorizedkeyscommanduser \
     authorizedkeysfile authorizedkeysfile2 authorizedprincipalscommand \
@@ -19,8 +20,8 @@ const KNOWN: &str = "acceptenv addressfamily afstokenpassing allowagentforwardin
     gssapistrictacceptorcheck gssapiusesessioncredcache gssusesessionccache \
     hostbasedacceptedalgorithms hostbasedacceptedkeytypes hostbasedauthentication \
     hostbasedusesnamefrompacketonly hostcertificate hostdsakey hostkey hostkeyagent \
-    hostkeyalgorithms hpnbuffersize hpndisabled ignorerhosts ignorerootrhosts \
-    ignoreuserknownhosts ipqos kbdinteractiveauthentication keepalive keepalives \
+    hostkeyalgorithms hpnbuffersize hpndisabled ignorerhosts \
+    ignoreuserknownhosts ipqos kbdinteractiveauthentication keepalive \
     kerberosauthentication kerberosgetafstoken kerberosorlocalpasswd kerberostgtpassing \
     kerberosticketcleanup kerberosuniqueccache kerberosusekuserok kexalgorithms \
     keyregenerationinterval listenaddress logingracetime loglevel logverbose macs \
@@ -40,8 +41,9 @@ const KNOWN: &str = "acceptenv addressfamily afstokenpassing allowagentforwardin
     useprivilegeseparation verifyreversemapping versionaddendum x11displayoffset \
     x11forwarding x11maxdisplays x11uselocalhost xauthlocation";
 
-/// Those that may stand in a block that holds for some.
-const WITHIN: &str = "acceptenv allowagentforwarding allowgroups allowstreamlocalforwarding allowtcpforwarding \
+/// Those that may stand in a block that holds for some, in one release or another.
+const WITHIN: &str = "\
+    acceptenv allowagentforwarding allowgroups allowstreamlocalforwarding allowtcpforwarding \
     allowusers authenticationmethods authorizedkeyscommand authorizedkeyscommanduser \
     authorizedkeysfile authorizedkeysfile2 authorizedprincipalscommand \
     authorizedprincipalscommanduser authorizedprincipalsfile banner casignaturealgorithms \
@@ -55,7 +57,7 @@ const WITHIN: &str = "acceptenv allowagentforwarding allowgroups allowstreamloca
     permituserrc pubkeyacceptedalgorithms pubkeyacceptedkeytypes pubkeyauthentication \
     pubkeyauthoptions rdomain refuseconnection rekeylimit requiredrsasize revokedkeys \
     rhostsrsaauthentication rsaauthentication setenv skeyauthentication streamlocalbindmask \
-    streamlocalbindunlink trustedusercakeys unusedconnectiontimeout x11displayoffset \
+    streamlocalbindunlink subsystem trustedusercakeys unusedconnectiontimeout x11displayoffset \
     x11forwarding x11uselocalhost";
 
 /// What is `yes` or `no`.
