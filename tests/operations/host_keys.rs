@@ -155,7 +155,7 @@ fn a_key_on_what_is_mounted_later_is_not_made() {
 fn a_masked_unit_is_not_written_through_its_mask() {
     for has_null in [false, true] {
         // The root directory of a container's export has an empty /dev.
-        let null = if has_null { ("/dev/null", "") } else { ("/dev/x", "") };
+        let null = if has_null { ("/dev/null", "no device") } else { ("/dev/x", "") };
         let more: &[(&str, &str)] = &[null, (UNIT, "-> /dev/null")];
         let (plan, mut sample) = planned(&[SYSTEMD, DEBIAN, more], &embedded("ssh-hostkeys"));
         let found = of(&plan, "SSH host keys");
@@ -177,12 +177,20 @@ const CONFIGURED: &[(&str, &str)] = &[
          HostKey none\nHostKey /srv/a\\ b\nHostKey /srv/last",
     ),
     ("/etc/ssh/extra/1.conf", "hostkey=/srv/extra\nInclude /etc/ssh/deep/*"),
-    ("/etc/ssh/deep/x", "HostKey \"/srv/deep\" # why\n"),
+    ("/etc/ssh/deep/x", "HostKey \"/srv/deep\" # why\nMatch all\nHostKey /srv/all\n"),
     ("/etc/ssh/more/a.conf", "HostKey /srv/more"),
     ("/etc/ssh/more/c.conf", "HostKey /srv/not\n"),
 ];
-const KEYS: [&str; 7] =
-    ["/srv/k/x", "/srv/my keys/x", "/srv/a b", "/srv/last", "/srv/extra", "/srv/deep", "/srv/more"];
+const KEYS: [&str; 8] = [
+    "/srv/all",
+    "/srv/k/x",
+    "/srv/my keys/x",
+    "/srv/a b",
+    "/srv/last",
+    "/srv/extra",
+    "/srv/deep",
+    "/srv/more",
+];
 
 fn sealed(more: &[(&str, &str)]) -> (Plan, super::sample::Sample) {
     planned(&[SYSTEMD, RED_HAT, CONFIGURED, more], &embedded("ssh-hostkeys"))

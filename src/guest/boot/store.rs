@@ -130,7 +130,12 @@ impl<'a> Store<'a> {
             return Ok(*known);
         }
         let found = self.files.follow(path)?;
-        let there = found.map(|it| There { kind: it.kind, size: it.size, file: it.file });
+        let there = found.map(|it| There {
+            // Whatever an image has at its path: a booted guest has the device.
+            kind: if search_path::is_dev_null(&it.path) { Kind::CharDevice } else { it.kind },
+            size: it.size,
+            file: it.file,
+        });
         self.followed.borrow_mut().insert(path.clone(), there);
         Ok(there)
     }
