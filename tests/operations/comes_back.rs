@@ -430,3 +430,41 @@ fn what_systemd_tmpfiles_makes_comes_back() {
     let all: &[&[(&str, &str)]] = &[SYSTEMD, &dbus[..1], setup, line, link];
     assert_eq!(of(&planned(all, &embedded("machine-id")).0, "D-Bus's machine id"), []);
 }
+
+/// Debian 12's tinysshd (20230101-1): its socket starts a service for each client, which makes the
+/// keys where their directory is not there, and not where it is.
+#[test]
+fn tinyssh_makes_its_keys_where_their_directory_is_gone() {
+    let tinyssh: &[(&str, &str)] = &[
+        ("/usr/sbin/tinysshd", ""),
+        ("/etc/tinyssh/sshkeydir/.ed25519.sk", "secret"),
+        ("/etc/tinyssh/sshkeydir/ed25519.pk", "public"),
+        (
+            "/usr/lib/systemd/system/tinysshd.socket",
+            "[Unit]\nConditionPathExists=!/etc/tinyssh/disable_tinysshd\n[Socket]\n\
+             ListenStream=22\nAccept=yes\n[Install]\nWantedBy=sockets.target\n",
+        ),
+        (
+            "/usr/lib/systemd/system/tinysshd@.service",
+            "[Unit]\nAfter=network.target auditd.service\n[Service]\n\
+             ExecStartPre=-/usr/sbin/tinysshd-makekey -q /etc/tinyssh/sshkeydir\n\
+             EnvironmentFile=-/etc/default/tinysshd\n\
+             ExecStart=/usr/sbin/tinysshd ${TINYSSHDOPTS} -- /etc/tinyssh/sshkeydir\n\
+             StandardInput=socket\n",
+        ),
+    ];
+    let on: &[(&str, &str)] = &[(
+        "/etc/systemd/system/sockets.target.wants/tinysshd.socket",
+        "-> /usr/lib/systemd/system/tinysshd.socket",
+    )];
+    let keys = embedded("ssh-hostkeys");
+    let (plan, mut sample) = planned(&[&SYSTEMD[..8], tinyssh, on], &keys);
+    assert_eq!(changes(&plan), ["/etc/tinyssh/sshkeydir remove"]);
+    let found = of(&plan, "host keys of tinyssh");
+    let [Comeback::Made(by)] = found.as_slice() else { panic!("{found:?}") };
+    assert!(by.starts_with("tinysshd@"), "{by}");
+    sample.seal(&plan);
+    assert!(!sample.files("part1").iter().any(|it| it.contains("sshkeydir")));
+    let found = of(&planned(&[&SYSTEMD[..8], tinyssh], &keys).0, "host keys of tinyssh");
+    assert!(matches!(found.as_slice(), [Comeback::Missing(_)]), "not on: {found:?}");
+}
