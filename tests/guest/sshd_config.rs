@@ -121,21 +121,58 @@ fn apart(script: &str, environment: &[(&str, &str)]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// sshd of Debian's package, its accounts, and a host key for it.
+struct Judge {
+    package: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Judge {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        oracle::succeed(
+            "ssh-keygen",
+            "openssh-client",
+            &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()],
+        );
+        for (name, content) in [("passwd", PASSWD), ("group", GROUP)] {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        Self { package: openssh(), folder }
+    }
+
+    /// How it is called.
+    fn sshd(&self) -> String {
+        let library =
+            below(&self.package, "libnss_wrapper.so").expect("libnss-wrapper is unpacked");
+        format!(
+            "LD_PRELOAD={} {}/usr/sbin/sshd -h {}",
+            library.display(),
+            self.package.display(),
+            self.folder.path().join("key").display(),
+        )
+    }
+
+    /// What a script says in which it is called.
+    fn said(&self, script: &str) -> String {
+        let wrap = below(&self.package, "libwrap.so").expect("libwrap0 is unpacked");
+        apart(
+            script,
+            &[
+                ("LD_LIBRARY_PATH", wrap.parent().unwrap().to_str().unwrap()),
+                ("NSS_WRAPPER_PASSWD", self.folder.path().join("passwd").to_str().unwrap()),
+                ("NSS_WRAPPER_GROUP", self.folder.path().join("group").to_str().unwrap()),
+            ],
+        )
+    }
+}
+
 #[test]
 fn its_configuration_says_what_sshd_itself_reads_of_it() {
-    let package = openssh();
-    let library = below(&package, "libnss_wrapper.so").expect("libnss-wrapper is unpacked");
-    let wrap = below(&package, "libwrap.so").expect("libwrap0 is unpacked");
-    let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("key");
-    oracle::succeed(
-        "ssh-keygen",
-        "openssh-client",
-        &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()],
-    );
-    for (name, content) in [("passwd", PASSWD), ("group", GROUP)] {
-        fs::write(folder.path().join(name), content).unwrap();
-    }
+    let judge = Judge::new();
+    let folder = &judge.folder;
+    let sshd = judge.sshd();
     let users = ["root", "bob", "eve"];
     let mut script =
         String::from("mount -t tmpfs tmpfs /run && mkdir /run/sshd || exit 1\nset -e\n");
@@ -156,24 +193,12 @@ fn its_configuration_says_what_sshd_itself_reads_of_it() {
         }
         for user in users {
             script += &format!(
-                "echo '== {number} {user}'\nLD_PRELOAD={} {}/usr/sbin/sshd -T -C user={user},host=h,addr=1.2.3.4 -h {} -f {}/asked\n",
-                library.display(),
-                package.display(),
-                key.display(),
+                "echo '== {number} {user}'\n{sshd} -T -C user={user},host=h,addr=1.2.3.4 -f {}/asked\n",
                 tree.display(),
             );
         }
     }
-    let passwd = folder.path().join("passwd");
-    let group = folder.path().join("group");
-    let said = apart(
-        &script,
-        &[
-            ("LD_LIBRARY_PATH", wrap.parent().unwrap().to_str().unwrap()),
-            ("NSS_WRAPPER_PASSWD", passwd.to_str().unwrap()),
-            ("NSS_WRAPPER_GROUP", group.to_str().unwrap()),
-        ],
-    );
+    let said = judge.said(&script);
     let answers: Vec<&str> = said.split("== ").skip(1).collect();
     assert_eq!(answers.len(), CONFIGS.len() * users.len());
     for (at, theirs) in answers.into_iter().enumerate() {
@@ -309,28 +334,12 @@ const STARTS: &[&str] = &[
 
 #[test]
 fn what_sshd_does_not_start_with_is_known_by_its_line() {
-    let package = openssh();
-    let library = below(&package, "libnss_wrapper.so").expect("libnss-wrapper is unpacked");
-    let wrap = below(&package, "libwrap.so").expect("libwrap0 is unpacked");
-    let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("key");
-    oracle::succeed(
-        "ssh-keygen",
-        "openssh-client",
-        &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()],
-    );
-    for (name, content) in [("passwd", PASSWD), ("group", GROUP)] {
-        fs::write(folder.path().join(name), content).unwrap();
-    }
+    let judge = Judge::new();
+    let folder = &judge.folder;
     let trees: Vec<PathBuf> =
         (0..STARTS.len()).map(|it| folder.path().join(it.to_string())).collect();
     let mut script = String::from("mount -t tmpfs tmpfs /run && mkdir /run/sshd || exit 1\n");
-    script += &format!(
-        "sshd() {{ LD_PRELOAD={} {}/usr/sbin/sshd -h {} \"$@\" 2>&1; echo \"rc $?\"; }}\n",
-        library.display(),
-        package.display(),
-        key.display(),
-    );
+    script += &format!("sshd() {{ {} \"$@\" 2>&1; echo \"rc $?\"; }}\n", judge.sshd());
     let config = |tree: &Path| tree.join("etc/ssh/sshd_config");
     for (tree, text) in trees.iter().zip(STARTS) {
         fs::create_dir_all(tree.join("etc/ssh")).unwrap();
@@ -338,14 +347,7 @@ fn what_sshd_does_not_start_with_is_known_by_its_line() {
         script += &format!("echo '== '; sshd -t -f {}\n", config(tree).display());
     }
     script += "echo '== '; sshd -T -f /dev/null\n";
-    let said = apart(
-        &script,
-        &[
-            ("LD_LIBRARY_PATH", wrap.parent().unwrap().to_str().unwrap()),
-            ("NSS_WRAPPER_PASSWD", folder.path().join("passwd").to_str().unwrap()),
-            ("NSS_WRAPPER_GROUP", folder.path().join("group").to_str().unwrap()),
-        ],
-    );
+    let said = judge.said(&script);
     let answers: Vec<&str> = said.split("== ").skip(1).collect();
     assert_eq!(answers.len(), STARTS.len() + 1);
     let refused = |tree: &Path| {

@@ -11,11 +11,7 @@ pub(super) const KIND: Kind = Kind {
     help: "each of several pieces of evidence holds; the report says the first",
     fields: &[Field::required("of", Shape::Evidence, "the pieces")],
     short: None,
-    build: |fields| {
-        let mut problems = Vec::new();
-        let of = Evidence::list(fields, "of", &mut problems);
-        problems.into_iter().next().map_or(Ok(Arc::new(All { of })), Err)
-    },
+    build: |fields| Ok(Arc::new(All { of: Evidence::pieces(fields)? })),
 };
 
 #[derive(Debug)]

@@ -114,6 +114,16 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Reads the pieces that another is made of.
+    ///
+    /// # Errors
+    /// The first of them that is wrong.
+    fn pieces(fields: &Fields) -> Result<Vec<Self>, Problem> {
+        let mut problems = Vec::new();
+        let of = Self::list(fields, "of", &mut problems);
+        problems.into_iter().next().map_or(Ok(of), Err)
+    }
+
     /// Reads a list of pieces; those that are wrong are told and left out.
     pub(crate) fn list(fields: &Fields, name: &str, problems: &mut Vec<Problem>) -> Vec<Self> {
         let mut list = Vec::new();

@@ -11,11 +11,7 @@ pub(super) const KIND: Kind = Kind {
     help: "none of several pieces of evidence holds; of use within 'all', beside what a setting turns off",
     fields: &[Field::required("of", Shape::Evidence, "the pieces")],
     short: None,
-    build: |fields| {
-        let mut problems = Vec::new();
-        let of = Evidence::list(fields, "of", &mut problems);
-        problems.into_iter().next().map_or(Ok(Arc::new(Absent { of })), Err)
-    },
+    build: |fields| Ok(Arc::new(Absent { of: Evidence::pieces(fields)? })),
 };
 
 #[derive(Debug)]
